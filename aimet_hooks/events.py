@@ -1,0 +1,415 @@
+"""What a run announces: one frozen dataclass an event, in the past tense.
+
+The same object is what a hook gets, what a line of the event log holds and what a replay hands out again. Every number
+is a plain Python int or float; a number that is undefined is None, never NaN. Mappings are read-only, sequences
+are tuples, and every event can be pickled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar, NoReturn, TypeVar
+
+SCHEMA = 1
+"""The version of the fields below, written to every line of an event log."""
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class ReadOnlyDict(dict[K, V]):
+    """A dict that refuses every change and can be pickled and written as JSON.
+
+    Raises:
+        TypeError: On any attempt to change it.
+    """
+
+    __slots__ = ()
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("the mappings of an event are read-only; copy it with dict(...) to change the copy")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[type[ReadOnlyDict[K, V]], tuple[dict[K, V]]]:
+        return (type(self), (dict(self),))
+
+
+def frozen(value: Any) -> Any:
+    """``value`` with every dict in it made read-only and every list made a tuple."""
+    if isinstance(value, ReadOnlyDict):
+        return value
+    if isinstance(value, Mapping):
+        return ReadOnlyDict({key: frozen(item) for key, item in value.items()})
+    if isinstance(value, (list, tuple)):
+        return tuple(frozen(item) for item in value)
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerInfo:
+    """One layer with weights, as it is before compression.
+
+    Attributes:
+        kind: Type of the module or operator, as "Conv2d" or "Gemm".
+        weight_shape: (out, in per group, *kernel) of a convolution, (out, in) of a linear layer, else as stored.
+        macs: Multiply-accumulates for one sample.
+        weights: Number of weights, without the bias.
+    """
+
+    kind: str
+    weight_shape: tuple[int, ...]
+    macs: float
+    weights: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What every event carries.
+
+    Attributes:
+        run_id: Unique name of the run.
+        seq: Number of the event in its run, from 0. ``Progressed``, which is not logged, repeats the last number.
+        time: Seconds since the epoch, UTC.
+    """
+
+    name: ClassVar[str] = ""
+    durable: ClassVar[bool] = False
+    """Whether the event log waits until the disk has the event before the run goes on."""
+
+    run_id: str = ""
+    seq: int = -1
+    time: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in _container_fields(type(self)):
+            object.__setattr__(self, field, frozen(getattr(self, field)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """A run has begun: its model has been read, nothing has been evaluated.
+
+    Attributes:
+        run_name: Name given by the user, or the model's.
+        model_name: Class of the module, or name of the ONNX file or graph.
+        scheme: "spatial_svd" or "weight_svd".
+        cost_metric: "mac" or "memory": which cost the ratios are shares of.
+        settings: The configuration of the call, in JSON types.
+        layers: Every layer with weights by name, in network order, also those that will be skipped; empty where only
+            a table or a choice was recorded.
+        fingerprint: Digest of the model's weights and structure, the scheme and the cost metric.
+        provenance: Versions, thread counts, device, git commit of the working directory, name of the callback.
+    """
+
+    name: ClassVar[str] = "run_started"
+
+    run_name: str
+    model_name: str
+    scheme: str
+    cost_metric: str
+    settings: Mapping[str, Any]
+    layers: Mapping[str, LayerInfo]
+    fingerprint: str
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=ReadOnlyDict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerSkipped(Event):
+    """A layer with weights will not be compressed.
+
+    Attributes:
+        layer: Its name.
+        reason: Why, in words.
+    """
+
+    name: ClassVar[str] = "layer_skipped"
+
+    layer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineScored(Event):
+    """The original model has been evaluated.
+
+    Attributes:
+        score: Its score, in the unit of the callback.
+        seconds: Duration of the evaluation.
+        metrics: Other numbers that the callback returned beside the score.
+    """
+
+    name: ClassVar[str] = "baseline_score"
+    durable: ClassVar[bool] = True
+
+    score: float
+    seconds: float = 0.0
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=ReadOnlyDict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplorationStarted(Event):
+    """The cells of the table are known and will now be filled.
+
+    Attributes:
+        layers: The rows: names of the layers that can be compressed, in network order.
+        candidates: The columns: compression ratios (cost kept), ascending.
+        total: Number of cells, each of which will be announced once.
+        reused: Number of those whose score is known already.
+        evaluations: Number of evaluations that the others take: ratios of one rank share one.
+    """
+
+    name: ClassVar[str] = "exploration_started"
+
+    layers: tuple[str, ...]
+    candidates: tuple[float, ...]
+    total: int
+    reused: int
+    evaluations: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalScored(Event):
+    """One cell is known: the whole model's score with one layer compressed to one ratio.
+
+    Attributes:
+        layer: Name of the compressed layer.
+        comp_ratio: The candidate: share of the layer's cost that was asked to be kept.
+        score: Score of the model; None if the evaluation failed or is not finite, then ``error`` says why.
+        rank: Rank of the two factors that replace the layer.
+        achieved_comp_ratio: Share of the layer's cost that this rank keeps, in the run's cost metric.
+        macs: Multiply-accumulates of the compressed layer for one sample.
+        weights: Number of weights of the compressed layer, without the bias. Like the three before it None where only
+            a table of scores was recorded.
+        seconds: Duration of the evaluation; 0 where ratios share a rank and so an evaluation announced before.
+        completed: Cells announced so far, this one included.
+        total: Cells of the table.
+        reused: Whether the score was not evaluated in this run.
+        error: Why there is no score.
+        metrics: Other numbers that the callback returned beside the score.
+    """
+
+    name: ClassVar[str] = "eval_score"
+    durable: ClassVar[bool] = True
+
+    layer: str
+    comp_ratio: float
+    score: float | None
+    rank: int | None
+    achieved_comp_ratio: float | None
+    macs: float | None
+    weights: int | None
+    seconds: float
+    completed: int
+    total: int
+    reused: bool = False
+    error: str | None = None
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=ReadOnlyDict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatiosSelected(Event):
+    """A ratio has been chosen for every row of the table.
+
+    Attributes:
+        comp_ratios: Chosen candidate by layer; None: the layer is left alone.
+        target_comp_ratio: Share of the model's cost that was asked for; None for a manual selection.
+        achieved_comp_ratio: Share of the model's cost that the choice keeps; None where only the ratios were recorded.
+        threshold: The score that every choice of the greedy rule reaches; None where there is no such rule.
+    """
+
+    name: ClassVar[str] = "ratios_selected"
+    durable: ClassVar[bool] = True
+
+    comp_ratios: Mapping[str, float | None]
+    target_comp_ratio: float | None
+    achieved_comp_ratio: float | None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerCompressed(Event):
+    """A layer of the result has been replaced (and fine-tuned, if there is a trainer).
+
+    Attributes:
+        layer: Its name.
+        comp_ratio: The ratio that was chosen.
+        achieved_comp_ratio: The ratio that its rank keeps, in the run's cost metric.
+        rank: Rank of the two factors.
+        macs_before: Multiply-accumulates for one sample, before.
+        macs_after: The same, after.
+        weights_before: Number of weights without the bias, before.
+        weights_after: The same, after.
+    """
+
+    name: ClassVar[str] = "layer_compressed"
+
+    layer: str
+    comp_ratio: float
+    achieved_comp_ratio: float
+    rank: int
+    macs_before: float
+    macs_after: float
+    weights_before: int
+    weights_after: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progressed(Event):
+    """A step that has no event of its own is done. Neither logged nor replayed.
+
+    Attributes:
+        stage: What goes on: "preflight" or "compression".
+        completed: Steps done.
+        total: Steps of the stage.
+    """
+
+    name: ClassVar[str] = "progress"
+
+    stage: str
+    completed: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished(Event):
+    """The compressed model has been built and evaluated.
+
+    Attributes:
+        baseline_score: Score of the original model.
+        compressed_score: Score of the compressed model.
+        mac_ratio: Multiply-accumulates kept, of all layers with weights.
+        memory_ratio: Weights kept, of all layers with weights.
+        notes: Everything that the run warned of, in words.
+        metrics: Other numbers that the callback returned for the compressed model.
+    """
+
+    name: ClassVar[str] = "run_finished"
+    durable: ClassVar[bool] = True
+
+    baseline_score: float
+    compressed_score: float
+    mac_ratio: float
+    memory_ratio: float
+    notes: tuple[str, ...] = ()
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=ReadOnlyDict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFailed(Event):
+    """The run ends without a result.
+
+    Attributes:
+        stage: Where: "preflight", "baseline", "exploration", "selection", "compression" or "evaluation".
+        error: Class of the exception; "KeyboardInterrupt" where the user ended the run.
+        message: Its text.
+        notes: Everything that the run warned of, in words.
+    """
+
+    name: ClassVar[str] = "run_failed"
+    durable: ClassVar[bool] = True
+
+    stage: str
+    error: str
+    message: str
+    notes: tuple[str, ...] = ()
+
+
+EVENTS: Mapping[str, type[Event]] = types.MappingProxyType(
+    {
+        event.name: event
+        for event in (
+            RunStarted,
+            LayerSkipped,
+            BaselineScored,
+            ExplorationStarted,
+            EvalScored,
+            RatiosSelected,
+            LayerCompressed,
+            Progressed,
+            RunFinished,
+            RunFailed,
+        )
+    }
+)
+"""Every kind of event by name; the hook that hears it is ``"on_" + name``."""
+
+
+@cache
+def _container_fields(event_type: Hashable) -> tuple[str, ...]:
+    hints = typing.get_type_hints(event_type)
+    return tuple(
+        field.name
+        for field in dataclasses.fields(typing.cast("type[Event]", event_type))
+        if typing.get_origin(hints[field.name]) in (Mapping, tuple)
+    )
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """The event's fields in JSON types, in the order of their definition."""
+    return {field.name: _plain(getattr(event, field.name)) for field in dataclasses.fields(event)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, LayerInfo):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def from_json(name: str, fields: Mapping[str, Any]) -> Event:
+    """The event that ``to_json`` gave these fields for.
+
+    Fields that this version does not know are left out, so that logs of a newer minor version can be read.
+
+    Raises:
+        ValueError: If there is no such event, or a field is missing or of the wrong type.
+    """
+    if name not in EVENTS:
+        raise ValueError(f"there is no event {name!r}")
+    return typing.cast("Event", _built(EVENTS[name], fields))
+
+
+def _built(target: type[Any], fields: Mapping[str, Any]) -> Any:
+    hints = _field_types(target)
+    values = {}
+    for field in dataclasses.fields(target):
+        if field.name in fields:
+            values[field.name] = _checked(fields[field.name], hints[field.name], field.name)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise ValueError(f"field {field.name!r} is missing")
+    return target(**values)
+
+
+@cache
+def _field_types(target: Hashable) -> dict[str, Any]:
+    return typing.get_type_hints(target)
+
+
+def _checked(value: Any, hint: Any, field: str) -> Any:
+    """``value`` if it is of the annotated type, with nested records built."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin is types.UnionType and value is None and types.NoneType in arguments:
+        return None
+    if origin is types.UnionType:
+        return _checked(value, next(kind for kind in arguments if kind is not types.NoneType), field)
+    if origin is Mapping and isinstance(value, dict):
+        return {key: _checked(item, arguments[1], f"{field}[{key!r}]") for key, item in value.items()}
+    if origin is tuple and isinstance(value, (list, tuple)):
+        return tuple(_checked(item, arguments[0], field) for item in value)
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return _built(typing.cast("type[Any]", hint), value)
+    if hint is float and type(value) in (int, float):
+        return value
+    if isinstance(hint, type) and origin is None and type(value) is hint:
+        return value
+    expected = getattr(hint, "__name__", str(hint))
+    raise ValueError(f"field {field!r} is {str(value)[:60]!r}, not a value of type {expected}")

@@ -1,0 +1,304 @@
+"""What a plugin can implement: the hook specifications, and the marker for implementations.
+
+::
+
+    from aimet_hooks import hookimpl
+
+    @hookimpl
+    def create_reporter(settings):
+        return MyReporter(settings.results_dir)
+
+    class MyReporter:
+        @hookimpl
+        def on_eval_score(self, event):
+            print(event.layer, event.comp_ratio, event.score)
+
+Every ``on_*`` hook takes ``event`` and, if its signature names it, ``run``: the state of the run so far, valid during
+the call on the thread of the call. All hooks are called in the process that called ``compress_model``, one after the
+other, so a hook that is slow delays the run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from aimet_hooks import events
+    from aimet_hooks.run_settings import RunSettings
+    from aimet_hooks.run_state import RunState
+
+PROJECT = "aimet_hooks"
+"""Name of the pluggy project and of the entry-point group."""
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function or method as the implementation of the hook of its name."""
+
+
+@hookspec(firstresult=True)
+def create_reporter(settings: RunSettings) -> object | None:
+    """Make the object that will hear this run.
+
+    Fires when:
+        A run begins, before its first event; also when a recorded run is shown.
+    How often:
+        Once a run on every plugin that was selected.
+    Thread:
+        The one that called ``compress_model``.
+    Arguments:
+        settings: ``visualization_url`` (str or None), ``results_dir`` (Path or None), ``run_name`` (str), ``console``
+            ("auto", "on" or "off"), ``plugin_options`` (mapping of this plugin's own options, {} if none were given).
+    Return:
+        An object with ``on_*`` hooks, or None if the plugin has nothing to report for this run.
+    If it raises:
+        The plugin is left out of this run, with one log record that holds its name and the traceback.
+    Since:
+        0.1
+    """
+
+
+@hookspec
+def on_run_started(event: events.RunStarted, run: RunState) -> None:
+    """The model has been read and its layers are known; nothing has been evaluated.
+
+    Fires when:
+        A run begins.
+    How often:
+        Once a run, as its first event.
+    Thread:
+        The one that called ``compress_model``.
+    Arguments:
+        event: ``run_name``, ``model_name``, ``scheme``, ``cost_metric`` ("mac" or "memory"), ``settings`` (mapping in
+            JSON
+            types), ``layers`` (by name in network order: kind, weight_shape, macs for one sample >= 0, weights >= 0),
+            ``fingerprint``, ``provenance``.
+        run: State of the run, this event included.
+    Return:
+        Ignored.
+    If it raises:
+        One log record with the plugin's name and traceback; after three failures the reporter is left out.
+    Since:
+        0.1
+    """
+
+
+@hookspec
+def on_layer_skipped(event: events.LayerSkipped, run: RunState) -> None:
+    """A layer with weights stays as it is, for a stated reason.
+
+    Fires when:
+        After on_run_started, before the baseline is evaluated.
+    How often:
+        Once for every layer with weights that is not in the table; the ignored ones included.
+    Thread:
+        The one that called ``compress_model``.
+    Arguments:
+        event: ``layer`` (name), ``reason`` (in words).
+        run: State of the run, this event included.
+    Return:
+        Ignored.
+    If it raises:
+        One log record with the plugin's name and traceback; after three failures the reporter is left out.
+    Since:
+        0.1
+    """
+
+
+@hookspec
+def on_baseline_score(event: events.BaselineScored, run: RunState) -> None:
+    """The original model has been evaluated.
+
+    Fires when:
+        After the layers that are skipped are known, before the exploration.
+    How often:
+        Once a run.
+    Thread:
+        The one that called ``compress_model``.
+    Arguments:
+        event: ``score`` (finite, unit and range are the callback's), ``seconds`` (>= 0), ``metrics`` (other numbers
+            that it returned, by name).
+        run: State of the run, this event included.
+    Return:
+        Ignored.
+    If it raises:
+        One log record with the plugin's name and traceback; after three failures the reporter is left out.
+    Since:
+        0.1
+    """
+
+
+@hookspec
+def on_exploration_started(event: events.ExplorationStarted, run: RunState) -> None:
+    """The cells of the table are known and will be evaluated one by one.
+
+    Fires when:
+        After on_baseline_score.
+    How often:
+        Once a run; not at all where the ratios are given by hand.
+    Thread:
+        The one that called ``compress_model``.
+    Arguments:
+        event: ``layers`` (names, network order), ``candidates`` (ratios of cost kept, 0 < r < 1, ascending),
+            ``total`` (cells),
+            ``reused`` (cells with a known score, 0 <= reused <= total), ``evaluations`` (that the others take).
+        run: State of the run, this event included.
+    Return:
+        Ignored.
+    If it raises:
+        One log record with the plugin's name and traceback; after three failures the reporter is left out.
+    Since:
+        0.1
+    """
+
+
+@hookspec
+def on_eval_score(event: events.EvalScored, run: RunState) -> None:
+    """One cell is known: the model's score with one layer compressed to one ratio.
+
+    Fires when:
+        During the exploration; cells with a known score first, then each one as it has been evaluated.
+    How often:
+        Once a cell. Ratios that give the same rank share an evaluation and have a call each.
+    Thread:
+        The one that called ``compress_model``.
+    Arguments:
+        event: ``layer``, ``comp_ratio`` (0 < r < 1, cost kept), ``score`` (finite, or None with ``error``), ``rank``
+            (>= 1),
+            ``achieved_comp_ratio`` (0 < r < 1), ``macs`` and ``weights`` of the compressed layer (one sample, no
+            bias), ``seconds`` (>= 0),
+            ``completed`` and ``total`` (cells), ``reused`` (bool), ``error`` (str or None), ``metrics``.
+        run: State of the run, this event included.
+    Return:
+        Ignored.
+    If it raises:
+        One log record with the plugin's name and traceback; after three failures the reporter is left out.
+    Since:
+        0.1
+    """
+
+
+@hookspec
+def on_ratios_selected(event: events.RatiosSelected, run: RunState) -> None:
+    """A ratio has been chosen for every layer of the table.
+
+    Fires when:
+        After the exploration, or after the baseline where the ratios are given by hand.
+    How often:
+        Once a run.
+    Thread:
+        The one that called ``compress_model``.
+    Arguments:
+        event: ``comp_ratios`` (by layer; None: left alone), ``target_comp_ratio`` (0 < r < 1, None for a manual
+            selection),
+            ``achieved_comp_ratio`` (0 < r <= 1, of the whole model's cost), ``threshold`` (score, or None).
+        run: State of the run, this event included.
+    Return:
+        Ignored.
+    If it raises:
+        One log record with the plugin's name and traceback; after three failures the reporter is left out.
+    Since:
+        0.1
+    """
+
+
+@hookspec
+def on_layer_compressed(event: events.LayerCompressed, run: RunState) -> None:
+    """A layer of the result has been replaced by its factors.
+
+    Fires when:
+        After on_ratios_selected; where there is a trainer, after it returned for this layer.
+    How often:
+        Once for every layer with a chosen ratio.
+    Thread:
+        The one that called ``compress_model``.
+    Arguments:
+        event: ``layer``, ``comp_ratio``, ``achieved_comp_ratio``, ``rank``, ``macs_before``, ``macs_after`` (one
+            sample),
+            ``weights_before``, ``weights_after`` (no bias).
+        run: State of the run, this event included.
+    Return:
+        Ignored.
+    If it raises:
+        One log record with the plugin's name and traceback; after three failures the reporter is left out.
+    Since:
+        0.1
+    """
+
+
+@hookspec
+def on_progress(event: events.Progressed, run: RunState) -> None:
+    """A step that has no event of its own is done.
+
+    Fires when:
+        During the trial replacements before the baseline ("preflight") and the building of the result ("compression").
+    How often:
+        Once a layer and stage. Neither logged nor replayed.
+    Thread:
+        The one that called ``compress_model``.
+    Arguments:
+        event: ``stage``, ``completed`` (1 <= completed <= total), ``total``.
+        run: State of the run.
+    Return:
+        Ignored.
+    If it raises:
+        One log record with the plugin's name and traceback; after three failures the reporter is left out.
+    Since:
+        0.1
+    """
+
+
+@hookspec
+def on_run_finished(event: events.RunFinished, run: RunState) -> None:
+    """The compressed model has been built, evaluated and, with a results directory, saved.
+
+    Fires when:
+        At the end of a run that succeeded.
+    How often:
+        Once, as the last event; a run ends with this or with on_run_failed.
+    Thread:
+        The one that called ``compress_model``.
+    Arguments:
+        event: ``baseline_score``, ``compressed_score``, ``mac_ratio``, ``memory_ratio`` (kept, of all layers with
+            weights),
+            ``notes`` (what the run warned of), ``metrics``.
+        run: State of the run, this event included.
+    Return:
+        Ignored.
+    If it raises:
+        One log record with the plugin's name and traceback.
+    Since:
+        0.1
+    """
+
+
+@hookspec
+def on_run_failed(event: events.RunFailed, run: RunState) -> None:
+    """The run ends without a result; all scores so far are in the event log.
+
+    Fires when:
+        An exception ends the run, KeyboardInterrupt and SystemExit included.
+    How often:
+        Once, as the last event; a run ends with this or with on_run_finished.
+    Thread:
+        The one that called ``compress_model``.
+    Arguments:
+        event: ``stage``, ``error`` (class of the exception), ``message``, ``notes`` (what the run warned of).
+        run: State of the run, this event included.
+    Return:
+        Ignored.
+    If it raises:
+        One log record with the plugin's name and traceback; the original exception goes on to the caller.
+    Since:
+        0.1
+    """
+
+
+def hook_names() -> frozenset[str]:
+    """Names of all specifications of this module."""
+    return frozenset(name for name, value in globals().items() if _is_spec(value))
+
+
+def _is_spec(value: Any) -> bool:
+    return hasattr(value, f"{PROJECT}_spec")

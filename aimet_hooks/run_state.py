@@ -1,0 +1,217 @@
+"""The state of a run, made from its events alone: what every view draws.
+
+``RunState`` draws nothing and holds no lock. A plugin may read the ``run`` that a hook hands it during the call; a
+view that draws on another thread feeds a ``RunState`` of its own under its own lock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aimet_hooks.events import (
+        BaselineScored,
+        EvalScored,
+        Event,
+        ExplorationStarted,
+        LayerCompressed,
+        LayerInfo,
+        LayerSkipped,
+        Progressed,
+        RatiosSelected,
+        RunFailed,
+        RunFinished,
+        RunStarted,
+    )
+
+Phase = Literal["waiting", "preparing", "exploring", "selected", "compressing", "finished", "failed"]
+
+RATE_WINDOW = 50
+"""Number of the latest cells that the rate is measured over."""
+
+
+class RunState:
+    """A run so far. Everything is read-only but for ``apply``, which is called once an event and takes constant time.
+
+    Attributes:
+        phase: What goes on now.
+        started, baseline, exploration, selection, finished, failed: The events of these steps, None before them.
+        progress: The latest ``Progressed``, None outside the stages that announce it.
+        last_cell: The cell that was announced last.
+        time: Time of the latest event, seconds since the epoch.
+    """
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self.phase: Phase = "waiting"
+        self.started: RunStarted | None = None
+        self.baseline: BaselineScored | None = None
+        self.exploration: ExplorationStarted | None = None
+        self.selection: RatiosSelected | None = None
+        self.finished: RunFinished | None = None
+        self.failed: RunFailed | None = None
+        self.progress: Progressed | None = None
+        self.last_cell: EvalScored | None = None
+        self.time = 0.0
+        self._cells: dict[str, dict[float, EvalScored]] = {}
+        self._rows: dict[str, Mapping[float, EvalScored]] = {}
+        self._skipped: dict[str, str] = {}
+        self._compressed: dict[str, LayerCompressed] = {}
+        self._times: deque[float] = deque(maxlen=RATE_WINDOW + 1)
+
+    def apply(self, event: Event) -> None:
+        """Take in one event. Events must come in the order of their ``seq``; a ``RunStarted`` begins anew."""
+        getattr(self, f"_apply_{event.name}")(event)
+        self.time = event.time
+
+    @property
+    def run_id(self) -> str:
+        """Unique name of the run, "" before it started."""
+        return self.started.run_id if self.started else ""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Configuration of the call."""
+        return self.started.settings if self.started else {}
+
+    @property
+    def direction(self) -> str:
+        """Whether a higher score is better ("maximize") or a lower one ("minimize")."""
+        return str(self.settings.get("direction", "maximize"))
+
+    @property
+    def layers(self) -> Mapping[str, LayerInfo]:
+        """All layers with weights by name, in network order."""
+        return self.started.layers if self.started else {}
+
+    @property
+    def skipped(self) -> Mapping[str, str]:
+        """Reason by name for every layer that is not in the table."""
+        return MappingProxyType(self._skipped)
+
+    @property
+    def scores(self) -> Mapping[str, Mapping[float, EvalScored]]:
+        """The table so far: layer, then ratio, then the cell; cells that are not known yet are absent."""
+        return MappingProxyType(self._rows)
+
+    @property
+    def compressed(self) -> Mapping[str, LayerCompressed]:
+        """What became of each compressed layer."""
+        return MappingProxyType(self._compressed)
+
+    @property
+    def candidates(self) -> tuple[float, ...]:
+        """Columns of the table: ratios of cost kept, ascending."""
+        return self.exploration.candidates if self.exploration else ()
+
+    @property
+    def completed(self) -> int:
+        """Cells that are known."""
+        return self.last_cell.completed if self.last_cell else 0
+
+    @property
+    def total(self) -> int:
+        """Cells of the table."""
+        return self.exploration.total if self.exploration else 0
+
+    @property
+    def coverage(self) -> float | None:
+        """Share of the model's cost that lies in layers that can be compressed; None before they are known."""
+        if not self.exploration or not self.layers:
+            return None
+        total = sum(self.cost(name) for name in self.layers)
+        return sum(self.cost(name) for name in self.exploration.layers) / total if total else None
+
+    @property
+    def rate(self) -> float | None:
+        """Cells a second over the latest ones; None before two are known."""
+        if len(self._times) < 2 or self._times[-1] <= self._times[0]:
+            return None
+        return (len(self._times) - 1) / (self._times[-1] - self._times[0])
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds until the exploration ends, as seen at the latest event; None where nothing is known.
+
+        Before the first cell this is the number of evaluations times the duration of the baseline's.
+        """
+        if not self.exploration or not self.baseline:
+            return None
+        if self.rate is None:
+            return self.exploration.evaluations * self.baseline.seconds
+        return (self.total - self.completed) / self.rate
+
+    @property
+    def lowest_chosen(self) -> float | None:
+        """The worst of the scores of the chosen cells, each of which has one layer compressed."""
+        if not self.selection:
+            return None
+        cells = (self._cells.get(name, {}).get(ratio) for name, ratio in self.selection.comp_ratios.items() if ratio)
+        scores = [cell.score for cell in cells if cell and cell.score is not None]
+        if not scores:
+            return None
+        return max(scores) if self.direction == "minimize" else min(scores)
+
+    def cost(self, layer: str) -> float:
+        """What a layer costs before compression, in the run's cost metric."""
+        info = self.layers[layer]
+        return info.weights if self.started and self.started.cost_metric == "memory" else info.macs
+
+    def _apply_run_started(self, event: RunStarted) -> None:
+        self._reset()
+        self.started = event
+        self.phase = "preparing"
+
+    def _apply_layer_skipped(self, event: LayerSkipped) -> None:
+        self._skipped[event.layer] = event.reason
+
+    def _apply_baseline_score(self, event: BaselineScored) -> None:
+        self.baseline = event
+        self.progress = None
+
+    def _apply_exploration_started(self, event: ExplorationStarted) -> None:
+        self.exploration = event
+        self.phase = "exploring"
+        for layer in event.layers:
+            self._row(layer)
+        self._times.append(event.time)
+
+    def _apply_eval_score(self, event: EvalScored) -> None:
+        self._row(event.layer)[event.comp_ratio] = event
+        self.last_cell = event
+        if event.reused:
+            self._times.clear()
+        self._times.append(event.time)
+
+    def _apply_ratios_selected(self, event: RatiosSelected) -> None:
+        self.selection = event
+        self.phase = "selected"
+
+    def _apply_layer_compressed(self, event: LayerCompressed) -> None:
+        self._compressed[event.layer] = event
+        self.phase = "compressing"
+
+    def _apply_progress(self, event: Progressed) -> None:
+        self.progress = event
+
+    def _apply_run_finished(self, event: RunFinished) -> None:
+        self.finished = event
+        self.phase = "finished"
+        self.progress = None
+
+    def _apply_run_failed(self, event: RunFailed) -> None:
+        self.failed = event
+        self.phase = "failed"
+        self.progress = None
+
+    def _row(self, layer: str) -> dict[float, EvalScored]:
+        if layer not in self._cells:
+            self._cells[layer] = {}
+            self._rows[layer] = MappingProxyType(self._cells[layer])
+        return self._cells[layer]
