@@ -1,0 +1,131 @@
+"""Call the user's evaluation callback and read what it returns."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import numbers
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aimet_hooks.errors import UsageError
+
+EvalCallback = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one evaluation.
+
+    Attributes:
+        score: A finite number, or None with ``error``.
+        seconds: Duration of the call.
+        metrics: Other finite numbers of a dict.
+        error: Why there is no score, in words.
+        exception: What was raised, if anything.
+    """
+
+    score: float | None
+    seconds: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    error: str | None = None
+    exception: Exception | None = None
+
+
+def check_callback(callback: EvalCallback, argument: str = "eval_callback") -> None:
+    """Refuse a callback that cannot be called with the model alone.
+
+    Raises:
+        UsageError: With the lambda that mends it.
+    """
+    if not callable(callback):
+        raise UsageError(f"{argument} is {callback!r}; give a function that takes the model and returns a score")
+    try:
+        signature = inspect.signature(callback)
+    except (TypeError, ValueError):
+        return  # a builtin that does not tell
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        raise UsageError(
+            f"{argument} {callback_name(callback)}{signature} cannot be called with the model alone; "
+            f"{_mended(callback, signature, argument)}"
+        ) from error
+
+
+def _mended(callback: EvalCallback, signature: inspect.Signature, argument: str) -> str:
+    names = [
+        f"{parameter.name}={parameter.name}" if parameter.kind is parameter.KEYWORD_ONLY else parameter.name
+        for parameter in signature.parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    if not names or "=" in names[0]:
+        return "give it a first argument for the model"
+    return f"give {argument}=lambda model: {callback_name(callback)}({', '.join(['model', *names[1:]])})"
+
+
+def callback_name(callback: Callable[..., Any]) -> str:
+    """The callback's qualified name, as provenance and messages have it."""
+    return str(getattr(callback, "__qualname__", None) or type(callback).__qualname__)
+
+
+def evaluate(callback: EvalCallback, model: object) -> Outcome:
+    """Call the callback; an exception or an unusable score is an outcome with an error, never raised."""
+    begin = time.perf_counter()
+    try:
+        value = callback(model)
+    except Exception as error:
+        return Outcome(None, time.perf_counter() - begin, error=f"{type(error).__name__}: {error}", exception=error)
+    seconds = time.perf_counter() - begin
+    try:
+        score, metrics = read_score(value)
+    except ValueError as error:
+        return Outcome(None, seconds, error=str(error))
+    if not math.isfinite(score):
+        return Outcome(None, seconds, metrics, error=f"the score is {score}")
+    return Outcome(score, seconds, metrics)
+
+
+def read_score(value: Any) -> tuple[float, dict[str, float]]:
+    """The score that a callback returned, and the other numbers beside it.
+
+    Args:
+        value: A real number (float, int, Decimal, numpy scalar, 0-d tensor or array), or a dict with "score" and
+            other such numbers, of which those that are finite are kept.
+
+    Raises:
+        ValueError: If it is anything else.
+    """
+    if not isinstance(value, Mapping):
+        return _number(value), {}
+    if "score" not in value:
+        raise ValueError(f"eval_callback returned a dict without 'score'; its keys are {sorted(map(str, value))}")
+    metrics = {}
+    for name, item in value.items():
+        if name == "score":
+            continue
+        try:
+            number = _number(item)
+        except ValueError:
+            continue
+        if math.isfinite(number):
+            metrics[str(name)] = number
+    return _number(value["score"]), metrics
+
+
+def _number(value: Any) -> float:
+    if value is None:
+        raise ValueError("eval_callback returned None; is a `return` missing?")
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        value = value.item()
+    if isinstance(value, bool) or not (isinstance(value, numbers.Real) or type(value).__name__ == "Decimal"):
+        shape = getattr(value, "shape", None)
+        what = f"of shape {tuple(shape)}" if shape is not None else f"({str(value)[:40]!r})"
+        raise ValueError(f"eval_callback returned a {type(value).__name__} {what}; a score is one real number")
+    try:
+        return float(value)
+    except (OverflowError, ValueError) as error:
+        raise ValueError(f"eval_callback returned a number that is no float: {error}") from error

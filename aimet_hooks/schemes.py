@@ -1,0 +1,148 @@
+"""Compression schemes: which layers they take, to which ranks, and what replaces a layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from aimet_hooks import cost, factorization
+from aimet_hooks.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from fractions import Fraction
+
+    from aimet_hooks.cost import Cost, CostMetric
+    from aimet_hooks.factorization import Array, Decomposition, Replacement
+    from aimet_hooks.layers import Geometry, Layer
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to compress a layer, and the candidates that lead to it.
+
+    Attributes:
+        rank: Rank of the two factors.
+        cost: What they cost for the whole example.
+        ratios: The candidates that round to this rank, ascending.
+    """
+
+    rank: int
+    cost: Cost
+    ratios: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SvdScheme:
+    """What both schemes share: a layer becomes two, cut from one singular value decomposition.
+
+    Args:
+        multiplicity: Ranks are rounded up to a multiple of this, as hardware likes them.
+
+    Raises:
+        UsageError: If multiplicity is not an integer >= 1.
+    """
+
+    name: ClassVar[str] = ""
+    first_axes: ClassVar[tuple[int, ...]] = ()
+
+    multiplicity: int = 1
+
+    def __post_init__(self) -> None:
+        if type(self.multiplicity) is not int or self.multiplicity < 1:
+            raise UsageError(f"multiplicity is {self.multiplicity!r}; give an integer of at least 1, as multiplicity=8")
+
+    def reason_against(self, layer: Layer, metric: CostMetric) -> str | None:
+        """Why this scheme leaves the layer alone, or None if it takes it."""
+        if layer.reason is not None:
+            return layer.reason
+        if layer.geometry is None:
+            return f"{layer.kind} is not supported"
+        original = cost.layer_cost(layer.geometry).of(metric)
+        smallest = self.cost(layer, 1).of(metric)
+        if smallest >= original:
+            what = "MACs" if metric == "mac" else "weights"
+            return f"its rank 1 costs {smallest:,} {what}, not less than the layer's own {original:,}"
+        return None
+
+    def variants(self, layer: Layer, ratios: Iterable[Fraction], metric: CostMetric) -> tuple[Variant, ...]:
+        """The distinct ranks that the ratios (cost kept) stand for and that save something, ascending."""
+        geometry = _geometry(layer)
+        original = cost.layer_cost(geometry)
+        by_rank: dict[int, list[float]] = {}
+        for ratio in sorted(ratios):
+            by_rank.setdefault(self.rank(layer, ratio, metric), []).append(float(ratio))
+        variants = (Variant(rank, self.cost(layer, rank), tuple(found)) for rank, found in by_rank.items())
+        return tuple(variant for variant in variants if variant.cost.of(metric) < original.of(metric))
+
+    def rank(self, layer: Layer, ratio: Fraction, metric: CostMetric) -> int:
+        """The rank that a ratio of cost kept stands for."""
+        geometry = _geometry(layer)
+        return cost.rank_for(
+            ratio,
+            cost_of_rank_1=self.cost(layer, 1).of(metric),
+            cost_of_layer=cost.layer_cost(geometry).of(metric),
+            full=cost.full_rank(geometry, self.first_axes),
+            multiplicity=self.multiplicity,
+        )
+
+    def cost(self, layer: Layer, rank: int) -> Cost:
+        """What the layer costs at a rank."""
+        return cost.factored_cost(_geometry(layer), self.first_axes, rank)
+
+    def prepare(self, weight: Array, highest: int) -> Decomposition:
+        """The one decomposition of a layer's weight; its ``at(rank)`` gives the replacements."""
+        return factorization.Decomposition(weight, self.first_axes, highest)
+
+    def trial(self, layer: Layer) -> Replacement:
+        """A replacement with the right shapes and no content."""
+        return factorization.zeros(layer.weight_shape, self.first_axes, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpatialSvd(SvdScheme):
+    """Spatial SVD: a kh x kw convolution becomes a kh x 1 and a 1 x kw one (Jaderberg et al. 2014, arXiv:1405.3866)."""
+
+    name: ClassVar[str] = "spatial_svd"
+    first_axes: ClassVar[tuple[int, ...]] = (0,)
+
+    def reason_against(self, layer: Layer, metric: CostMetric) -> str | None:
+        """Why this scheme leaves the layer alone, or None if it takes it."""
+        if layer.reason is None and layer.geometry is not None and not layer.geometry.kernel:
+            return "spatial SVD takes convolutions only; use compress_scheme=WeightSvd() for linear layers"
+        return SvdScheme.reason_against(self, layer, metric)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightSvd(SvdScheme):
+    """Weight SVD: a 1 x 1 convolution to r channels, then one with the layer's kernel; a linear layer becomes two.
+
+    Zhang et al. 2016, arXiv:1505.06798.
+    """
+
+    name: ClassVar[str] = "weight_svd"
+
+
+def _geometry(layer: Layer) -> Geometry:
+    if layer.geometry is None:
+        raise UsageError(f"layer {layer.name!r} ({layer.kind}) cannot be replaced: {layer.reason}")
+    return layer.geometry
+
+
+SCHEMES: dict[str, type[SvdScheme]] = {scheme.name: scheme for scheme in (SpatialSvd, WeightSvd)}
+"""The schemes by the name that ``compress_scheme`` takes."""
+
+
+def scheme_of(value: SvdScheme | str) -> SvdScheme:
+    """The scheme that ``compress_scheme`` asks for.
+
+    Raises:
+        UsageError: If there is no such scheme.
+    """
+    if isinstance(value, SvdScheme) and value.name:
+        return value
+    if value == "channel_pruning":
+        raise UsageError("compress_scheme 'channel_pruning' arrives later; use 'spatial_svd' or 'weight_svd'")
+    if isinstance(value, str) and value in SCHEMES:
+        return SCHEMES[value]()
+    raise UsageError(f"compress_scheme {value!r} is no scheme{nearest(str(value), SCHEMES)}")

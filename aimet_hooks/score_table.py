@@ -1,0 +1,124 @@
+"""The table of a run: layers by ratios, what each cell costs and scores."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aimet_hooks import selection
+from aimet_hooks.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+    from aimet_hooks.cost import CostMetric
+    from aimet_hooks.layers import Layer
+    from aimet_hooks.schemes import SvdScheme, Variant
+
+
+class ScoreTable:
+    """Rows for the layers that can be compressed, columns for the candidates.
+
+    Args:
+        layers: All layers with weights of the model.
+        rows: Names of those that can be compressed, in network order.
+        scheme: Gives the variants of each row.
+        ratios: The candidates, ascending; none for a manual selection.
+        metric: What the ratios are shares of.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        rows: Sequence[str],
+        scheme: SvdScheme,
+        ratios: Sequence[Fraction],
+        metric: CostMetric,
+    ) -> None:
+        self.layers = {layer.name: layer for layer in layers}
+        self.metric = metric
+        self._scheme = scheme
+        self.ratios = tuple(float(ratio) for ratio in ratios)
+        self.variants: dict[str, tuple[Variant, ...]] = {
+            name: scheme.variants(self.layers[name], ratios, metric) for name in rows
+        }
+        self._scores: dict[str, dict[float, float]] = {name: {} for name in rows}
+
+    def variant(self, name: str, ratio: Fraction) -> Variant:
+        """The rank and cost of a row at any ratio.
+
+        Raises:
+            UsageError: If the ratio saves nothing.
+        """
+        found = self._scheme.variants(self.layers[name], [ratio], self.metric)
+        if not found:
+            raise UsageError(
+                f"layer {name!r} at ratio {float(ratio):g} would cost no less than it does now; lower the ratio, or leave the layer out"
+            )
+        return found[0]
+
+    @property
+    def cells(self) -> int:
+        """Number of cells: ratios of all variants."""
+        return sum(len(variant.ratios) for row in self.variants.values() for variant in row)
+
+    def record(self, layer: str, ratio: float, score: float | None) -> None:
+        """Set the score of a cell; None leaves it empty."""
+        if score is not None:
+            self._scores[layer][ratio] = score
+
+    def scores(self) -> list[float]:
+        """All scores there are."""
+        return [score for row in self._scores.values() for score in row.values()]
+
+    def frame(self) -> pd.DataFrame:
+        """The scores as a DataFrame of float: index layer name, columns ratio ascending, NaN: not evaluated."""
+        import pandas as pd
+
+        values = [[row.get(ratio, math.nan) for ratio in self.ratios] for row in self._scores.values()]
+        index = pd.Index(list(self._scores), name="layer", dtype=object)
+        columns = pd.Index(self.ratios, name="comp_ratio", dtype=float)
+        return pd.DataFrame(np.array(values, float).reshape(len(index), len(columns)), index=index, columns=columns)
+
+    def original_cost(self, name: str) -> Fraction:
+        """What a layer costs before compression."""
+        layer = self.layers[name]
+        return Fraction(layer.macs if self.metric == "mac" else layer.weights)
+
+    @property
+    def total_cost(self) -> Fraction:
+        """What all layers cost before compression."""
+        return sum(map(self.original_cost, self.layers), Fraction(0))
+
+    @property
+    def rest(self) -> Fraction:
+        """What the layers cost that are not in the table."""
+        return sum((self.original_cost(name) for name in self.layers if name not in self.variants), Fraction(0))
+
+    def lowest_ratio(self) -> Fraction:
+        """The lowest ratio of the model that the cells can reach."""
+        cheapest = sum((Fraction(row[0].cost.of(self.metric)) for row in self.variants.values()), Fraction(0))
+        return (self.rest + cheapest) / self.total_cost if self.total_cost else Fraction(1)
+
+    def choices(
+        self, *, baseline: float, higher_is_better: bool, monotonic: bool
+    ) -> Mapping[str, list[selection.Choice]]:
+        """The table as the selection takes it: cells with a score, as they are or fitted, and the layer as it is."""
+        sign = 1.0 if higher_is_better else -1.0
+        table = {}
+        for name, row in self.variants.items():
+            cells = [(ratio, variant) for variant in row for ratio in variant.ratios if ratio in self._scores[name]]
+            scores = np.array([sign * self._scores[name][ratio] for ratio, _ in cells])
+            if monotonic:
+                scores = selection.monotonic(scores)
+            table[name] = [
+                selection.Choice(ratio, float(score), Fraction(variant.cost.of(self.metric)))
+                for (ratio, variant), score in zip(cells, scores, strict=True)
+            ]
+            table[name].append(selection.Choice(None, sign * baseline, self.original_cost(name)))
+        return table

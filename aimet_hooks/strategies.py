@@ -1,0 +1,285 @@
+"""How ratios are chosen, as users configure it: greedily from a table of scores, or by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aimet_hooks import recordings, selection
+from aimet_hooks.errors import TargetError, UnknownNameError, UsageError, nearest
+
+if TYPE_CHECKING:
+    import os
+    from decimal import Decimal
+
+    import pandas as pd
+
+    from aimet_hooks.schemes import Variant
+    from aimet_hooks.score_table import ScoreTable
+
+    Scores = Mapping[str, Mapping[Any, float | None]] | pd.DataFrame | str | os.PathLike[str]
+
+KnownScores = dict[str, dict[float, float]]
+"""Finite scores by layer and ratio."""
+
+MAX_CANDIDATES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was chosen.
+
+    Attributes:
+        comp_ratios: Ratio for every row of the table; None: left alone.
+        variants: Rank and cost of the rows that have a ratio.
+        target: Share of the model's cost that was asked for, None where there is no target.
+        threshold: Score that every choice reaches, None where there is no such rule.
+    """
+
+    comp_ratios: dict[str, float | None]
+    variants: Mapping[str, Variant]
+    target: float | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GreedySelection:
+    """Choose by the table: every layer takes the smallest ratio that keeps the score at a common threshold.
+
+    Args:
+        target_comp_ratio: Share of the model's cost to keep, 0 < target < 1.
+        num_comp_ratio_candidates: N: the candidates are k / N for k = 1 .. N - 1.
+        use_monotonic_fit: Choose by the scores' isotonic fit over the ratios, so that one lucky score does not decide.
+        saved_eval_scores: Scores that are known: {layer: {ratio: score}}, a DataFrame (layers by ratios), or a file
+            or results directory of this package or of AIMET. Only what is missing is evaluated.
+
+    Raises:
+        UsageError: If a number is out of its range or a score is no number.
+        RecordingError: If the file cannot be read.
+    """
+
+    target_comp_ratio: float | Decimal | Fraction = 0.5
+    num_comp_ratio_candidates: int = 10
+    use_monotonic_fit: bool = False
+    saved_eval_scores: Scores | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        exact_ratio(self.target_comp_ratio, "target_comp_ratio")
+        count = self.num_comp_ratio_candidates
+        if type(count) is not int or not 2 <= count <= MAX_CANDIDATES:
+            raise UsageError(
+                f"num_comp_ratio_candidates is {count!r}; give an integer N from 2 to {MAX_CANDIDATES}: "
+                "the candidates are k/N, k = 1 .. N-1"
+            )
+
+    @property
+    def target(self) -> Fraction:
+        """The target, exactly as it was written."""
+        return exact_ratio(self.target_comp_ratio, "target_comp_ratio")
+
+    @property
+    def candidates(self) -> tuple[Fraction, ...]:
+        """K / N, ascending."""
+        count = self.num_comp_ratio_candidates
+        return tuple(Fraction(k, count) for k in range(1, count))
+
+    def describe(self) -> dict[str, Any]:
+        """The configuration in JSON types."""
+        return {
+            "rule": "greedy",
+            "target_comp_ratio": float(self.target),
+            "num_comp_ratio_candidates": self.num_comp_ratio_candidates,
+            "use_monotonic_fit": self.use_monotonic_fit,
+            "saved_eval_scores": self.saved_eval_scores is not None,
+        }
+
+    def check(self, table: ScoreTable, skipped: Mapping[str, str]) -> None:
+        """Make sure that the target can be reached at all.
+
+        Raises:
+            TargetError: With the lowest ratio that can be.
+        """
+        lowest = table.lowest_ratio()
+        if lowest > self.target:
+            raise TargetError(
+                f"target_comp_ratio {float(self.target):g} cannot be reached: the lowest ratio of the model is {float(lowest):.3f}, "
+                f"with {len(table.variants)} layers in the table and {len(skipped)} skipped; raise the target or ignore fewer layers"
+            )
+
+    def highest_ranks(self, table: ScoreTable) -> dict[str, int]:
+        """The highest rank that each row will be asked for."""
+        return {name: row[-1].rank for name, row in table.variants.items()}
+
+    def choose(self, table: ScoreTable, *, baseline: float, higher_is_better: bool) -> Decision:
+        """The greedy choice.
+
+        Raises:
+            TargetError: If cells failed that the target needs.
+        """
+        choices = table.choices(baseline=baseline, higher_is_better=higher_is_better, monotonic=self.use_monotonic_fit)
+        chosen = selection.greedy(choices, rest=table.rest, total=table.total_cost, target=self.target)
+        variants = {
+            name: next(variant for variant in table.variants[name] if ratio in variant.ratios)
+            for name, ratio in chosen.comp_ratios.items()
+            if ratio is not None
+        }
+        threshold = chosen.threshold if higher_is_better else -chosen.threshold
+        return Decision(chosen.comp_ratios, variants, float(self.target), threshold)
+
+    def known_scores(self, layers: Collection[str]) -> KnownScores:
+        """The saved scores that are finite, keyed by the candidates.
+
+        Raises:
+            UsageError: If the table has a layer or a ratio that the model's table has not.
+        """
+        columns = tuple(float(ratio) for ratio in self.candidates)
+        return _fitted(self._saved_scores(), layers, columns)
+
+    def _saved_scores(self) -> KnownScores:
+        saved: Any = self.saved_eval_scores
+        if saved is None:
+            return {}
+        if hasattr(saved, "to_dict") and hasattr(saved, "columns"):
+            saved = saved.to_dict(orient="index")
+        if isinstance(saved, Mapping):
+            return {str(layer): _known_row(str(layer), row) for layer, row in saved.items()}
+        return recordings.scores(Path(saved))
+
+
+def _known_row(layer: str, row: Any) -> dict[float, float]:
+    if not isinstance(row, Mapping):
+        raise UsageError(f"saved_eval_scores[{layer!r}] is {row!r}; give a mapping from ratio to score")
+    known = {}
+    for ratio, score in row.items():
+        try:
+            value = math.nan if score is None else float(score)
+            key = float(ratio)
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"saved_eval_scores[{layer!r}] has {ratio!r}: {score!r}, which is not a ratio and a score"
+            ) from error
+        if math.isfinite(value):
+            known[key] = value
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class ManualSelection:
+    """Ratios given by hand; layers that are not named are left alone.
+
+    Args:
+        comp_ratios: {layer: ratio of cost kept, or None to leave it alone}, or the path of a ``comp_ratios.json``.
+
+    Raises:
+        UsageError: If a ratio is not between 0 and 1, or there is none.
+        RecordingError: If the file cannot be read.
+    """
+
+    comp_ratios: Mapping[str, float | None] | str | os.PathLike[str]
+
+    def __post_init__(self) -> None:
+        if not any(ratio is not None for ratio in self.exact().values()):
+            raise UsageError("ManualSelection has no ratio; give at least one, as ManualSelection({'conv1': 0.5})")
+
+    def exact(self) -> dict[str, Fraction | None]:
+        """The ratios, exactly as they were written."""
+        given = self.comp_ratios
+        if not isinstance(given, Mapping):
+            given = recordings.comp_ratios(Path(given))
+        return {
+            str(layer): None if ratio is None else exact_ratio(ratio, f"the ratio of layer {str(layer)!r}")
+            for layer, ratio in given.items()
+        }
+
+    @property
+    def candidates(self) -> tuple[Fraction, ...]:
+        """None: nothing is explored."""
+        return ()
+
+    def describe(self) -> dict[str, Any]:
+        """The configuration in JSON types."""
+        ratios = {layer: None if ratio is None else float(ratio) for layer, ratio in self.exact().items()}
+        return {"rule": "manual", "comp_ratios": ratios}
+
+    def known_scores(self, layers: Collection[str]) -> KnownScores:
+        """None; but every layer that is named must exist.
+
+        Raises:
+            UnknownNameError: If one does not.
+        """
+        for layer in self.exact():
+            if layer not in layers:
+                raise UnknownNameError(
+                    f"ManualSelection names layer {layer!r}, which does not exist{nearest(layer, layers)}"
+                )
+        return {}
+
+    def check(self, table: ScoreTable, skipped: Mapping[str, str]) -> None:
+        """Make sure that every named layer can be compressed to its ratio.
+
+        Raises:
+            UsageError: If it was skipped, with the reason, or if the ratio saves nothing.
+        """
+        for layer, ratio in self.exact().items():
+            if ratio is not None and layer in skipped:
+                raise UsageError(
+                    f"layer {layer!r} cannot be compressed: {skipped[layer]}; take it out of the ManualSelection"
+                )
+        self._variants(table)
+
+    def highest_ranks(self, table: ScoreTable) -> dict[str, int]:
+        """The rank of each named row."""
+        return {name: variant.rank for name, variant in self._variants(table).items()}
+
+    def choose(self, table: ScoreTable, *, baseline: float, higher_is_better: bool) -> Decision:
+        """The given ratios."""
+        del baseline, higher_is_better
+        variants = self._variants(table)
+        ratios: dict[str, float | None] = dict.fromkeys(table.variants)
+        return Decision(ratios | {name: variant.ratios[0] for name, variant in variants.items()}, variants)
+
+    def _variants(self, table: ScoreTable) -> dict[str, Variant]:
+        return {layer: table.variant(layer, ratio) for layer, ratio in self.exact().items() if ratio is not None}
+
+
+Strategy = GreedySelection | ManualSelection
+
+
+def exact_ratio(value: Any, what: str) -> Fraction:
+    """A ratio as an exact fraction: 0.3 is 3/10.
+
+    Raises:
+        UsageError: If it is not a number between 0 and 1, both excluded.
+    """
+    try:
+        ratio = value if isinstance(value, Fraction) else Fraction(str(value))
+    except (ValueError, ZeroDivisionError) as error:
+        raise UsageError(
+            f"{what} is {value!r}; give a number between 0 and 1: the share of the cost to keep"
+        ) from error
+    if isinstance(value, (bool, str)) or not 0 < ratio < 1:
+        raise UsageError(
+            f"{what} is {value!r}; it must lie between 0 and 1, both excluded: the share of the cost to keep"
+        )
+    return ratio
+
+
+def _fitted(known: KnownScores, layers: Collection[str], candidates: tuple[float, ...]) -> KnownScores:
+    fitted: KnownScores = {}
+    for layer, row in known.items():
+        if layer not in layers:
+            raise UsageError(f"saved_eval_scores has layer {layer!r}, which the model has not{nearest(layer, layers)}")
+        fitted[layer] = {}
+        for ratio, score in row.items():
+            column = min(candidates, key=lambda candidate, wanted=ratio: abs(candidate - wanted))  # type: ignore[misc]
+            if abs(column - ratio) > 1e-6:
+                raise UsageError(
+                    f"saved_eval_scores has ratio {ratio:g} for layer {layer!r}, which is none of the {len(candidates)} candidates "
+                    f"{candidates[0]:g} .. {candidates[-1]:g}; set num_comp_ratio_candidates as it was for that table"
+                )
+            fitted[layer][column] = score
+    return fitted
