@@ -1,0 +1,239 @@
+"""An ONNX model as the core sees it: a session a cell, built from a small graph beside the weights."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from aimet_hooks.adapters.onnx_graph import rewrite
+from aimet_hooks.adapters.onnx_graph.example import Example
+from aimet_hooks.adapters.onnx_graph.graph_index import GraphIndex
+from aimet_hooks.adapters.onnx_graph.survey import WeightNode, survey
+from aimet_hooks.adapters.onnx_graph.weight_store import WeightStore
+from aimet_hooks.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from aimet_hooks.adapters import ExampleInput, SessionSettings
+    from aimet_hooks.factorization import Array, Replacement
+    from aimet_hooks.layers import Layer
+
+OLDEST_OPSET = 11
+
+
+class OnnxAdapter:
+    """An ``onnx.ModelProto`` or the path of an ``.onnx`` file, with its weights inside or in external data.
+
+    Args:
+        model: The user's model, which is only read.
+        example: Shape or values of the input; where both are missing the model's declaration counts.
+        session: How sessions are made.
+
+    Raises:
+        ModelError: If the file cannot be read, is no ONNX model, or is of an opset before 11.
+        UsageError: If the example does not fit the model's inputs.
+    """
+
+    def __init__(self, model: onnx.ModelProto | str | Path, example: ExampleInput, session: SessionSettings) -> None:
+        source, base = _loaded(model)
+        _check_opset(source)
+        self.model_name = Path(model).name if isinstance(model, (str, Path)) else source.graph.name or "onnx model"
+        self._session = session
+        self._store = WeightStore(source, base)
+        try:
+            self._index = GraphIndex(self._store.model.graph)
+            self._example = Example(self._store.model.graph, example)
+        except BaseException:
+            self._store.close()
+            raise
+        self.notes: Sequence[str] = self._example.notes
+        self._layers: Sequence[Layer] | None = None
+        self._nodes: dict[str, WeightNode] = {}
+
+    def __enter__(self) -> Self:
+        """Nothing to hold: the user's model is only read."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Remove the temporary weights."""
+        self._store.close()
+
+    def layers(self) -> Sequence[Layer]:
+        """Every node with weights, with the shapes that one run of the example shows."""
+        if self._layers is None:
+            self._layers, self._nodes = survey(self._store.model, self._index, self._shapes, self._example.samples)
+        return self._layers
+
+    def weight(self, name: str) -> Array:
+        """(out, in, *kernel) float64 for a double weight, else float32."""
+        found = self._nodes[name]
+        values = self._store.array(found.weight.tensor)
+        array: Array = np.asarray(values, np.float64 if values.dtype == np.float64 else np.float32)
+        return array.T if found.transposed else array
+
+    def names_within(self, module: object) -> set[str]:
+        """Layers of an ONNX model are chosen by name only."""
+        del module
+        return set()
+
+    @contextlib.contextmanager
+    def original(self) -> Iterator[onnxruntime.InferenceSession]:
+        """A session of the model as it is."""
+        yield self._session_of(self._store.model)
+
+    @contextlib.contextmanager
+    def swapped(self, name: str, replacement: Replacement) -> Iterator[onnxruntime.InferenceSession]:
+        """A session of the model with one node replaced."""
+        yield self._session_of(self._rewritten({name: replacement}))
+
+    def run_example(self, native: onnxruntime.InferenceSession) -> None:
+        """Run the example input once."""
+        native.run(None, self._example.feeds)
+
+    def begin_build(self) -> OnnxBuild:
+        """Collects replacements; the model is made once, at the end."""
+        return OnnxBuild(self)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the graph and of the weights."""
+        digest = hashlib.sha256(self._store.digest.digest())
+        for node in self._store.model.graph.node:
+            digest.update(node.SerializeToString(deterministic=True))
+        return digest.hexdigest()
+
+    def changes(self, *, thorough: bool = False) -> Sequence[str]:
+        """A session cannot be changed by who runs it."""
+        del thorough
+        return ()
+
+    def settings(self) -> Mapping[str, Any]:
+        """Providers and threads."""
+        options = self._session.options or onnxruntime.SessionOptions()
+        return {
+            "framework": f"onnxruntime {onnxruntime.__version__}",
+            "device": str(onnxruntime.get_device()),
+            "providers": [str(provider) for provider in self._providers],
+            "threads": options.intra_op_num_threads or "all cores",
+        }
+
+    def assembled(self, replacements: Mapping[str, Replacement]) -> onnx.ModelProto:
+        """The whole model with nodes replaced and all weights inside."""
+        model = self._rewritten(replacements)
+        for tensor in model.graph.initializer:
+            tensor.CopyFrom(self._store.inlined(tensor))
+        return model
+
+    @contextlib.contextmanager
+    def replaced(self, replacements: Mapping[str, Replacement]) -> Iterator[onnxruntime.InferenceSession]:
+        """A session of the model with nodes replaced."""
+        yield self._session_of(self._rewritten(replacements))
+
+    @property
+    def _providers(self) -> list[Any]:
+        return list(self._session.providers or ["CPUExecutionProvider"])
+
+    def _rewritten(self, replacements: Mapping[str, Replacement]) -> onnx.ModelProto:
+        model = onnx.ModelProto()
+        model.CopyFrom(self._store.model)
+        for name, replacement in replacements.items():
+            rewrite.replace(model.graph, name, self._nodes[name], replacement)
+        return model
+
+    def _session_of(
+        self, model: onnx.ModelProto, options: onnxruntime.SessionOptions | None = None
+    ) -> onnxruntime.InferenceSession:
+        path = self._store.directory / "graph.onnx"
+        path.write_bytes(model.SerializeToString())
+        try:
+            return onnxruntime.InferenceSession(
+                str(path), sess_options=options or self._session.options, providers=self._providers
+            )
+        except Exception as error:
+            raise ModelError(f"onnxruntime cannot load {self.model_name}: {error}") from error
+
+    def _shapes(self, values: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """Shapes of values for the example, from one run with a Shape node on each."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self._store.model)
+        del model.graph.output[:]
+        names = [f"aimet_hooks_shape_{at}" for at in range(len(values))]
+        for name, value in zip(names, values, strict=True):
+            model.graph.node.append(onnx.helper.make_node("Shape", [value], [name]))
+            model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, None))
+        if not names:
+            return {}
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        session = self._session_of(model, options)
+        try:
+            found = session.run(names, self._example.feeds)
+        except Exception as error:
+            raise ModelError(
+                f"{self.model_name} fails on the example input: {error}; check input_shape or example_inputs"
+            ) from error
+        return {value: tuple(map(int, shape)) for value, shape in zip(values, found, strict=True)}
+
+
+class OnnxBuild:
+    """The replacements of the result; the model is assembled when it is asked for."""
+
+    def __init__(self, adapter: OnnxAdapter) -> None:
+        self._adapter = adapter
+        self._replacements: dict[str, Replacement] = {}
+
+    @property
+    def model(self) -> onnx.ModelProto:
+        """The result, all weights inside."""
+        return self._adapter.assembled(self._replacements)
+
+    def weight(self, name: str) -> Array:
+        """The weight of a layer, which nothing changes."""
+        return self._adapter.weight(name)
+
+    def replace(self, name: str, replacement: Replacement) -> None:
+        """Replace a node of the result."""
+        self._replacements[name] = replacement
+
+    def train(self, trainer: Callable[[Any, str], object], name: str) -> None:
+        """Refused: a session cannot be trained.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError(f"trainer is for torch models; {self._adapter.model_name} is an ONNX model")
+
+    def evaluated(self) -> contextlib.AbstractContextManager[onnxruntime.InferenceSession]:
+        """A session of the result."""
+        return self._adapter.replaced(self._replacements)
+
+
+def _loaded(model: onnx.ModelProto | str | Path) -> tuple[onnx.ModelProto, Path | None]:
+    if isinstance(model, onnx.ModelProto):
+        return model, None
+    path = Path(model)
+    if not path.is_file():
+        raise ModelError(f"there is no file {str(path)!r}; give the path of an .onnx file")
+    try:
+        loaded = onnx.load(str(path), load_external_data=False)
+    except Exception as error:
+        raise ModelError(f"{str(path)!r} is not an ONNX model: {error}") from error
+    if not loaded.graph.node:
+        raise ModelError(f"{str(path)!r} is not an ONNX model: it has no nodes")
+    return loaded, path.parent
+
+
+def _check_opset(model: onnx.ModelProto) -> None:
+    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    if opset < OLDEST_OPSET:
+        raise ModelError(
+            f"the model is of opset {opset}, {OLDEST_OPSET} or newer is needed; onnx.version_converter.convert_version can help"
+        )
