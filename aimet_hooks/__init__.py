@@ -1,0 +1,92 @@
+"""Compress PyTorch and ONNX networks layer by layer, with every step announced through pluggy hooks.
+
+::
+
+    from aimet_hooks import compress_model, GreedySelection
+
+    result = compress_model(model, eval_callback, input_shape=(1, 3, 224, 224), selection=GreedySelection(target_comp_ratio=0.5))
+
+Names are loaded when they are first used: importing this package imports neither torch, onnx, onnxruntime, bokeh nor
+rich.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aimet_hooks.compress import compress_model
+    from aimet_hooks.errors import (
+        AimetHooksError,
+        EvaluationError,
+        MissingExtraError,
+        ModelError,
+        RecordingError,
+        ResultsDirError,
+        TargetError,
+        UnknownNameError,
+        UsageError,
+    )
+    from aimet_hooks.hookspecs import hookimpl
+    from aimet_hooks.planning import plan
+    from aimet_hooks.result import CompressionResult, load_compressed
+    from aimet_hooks.schemes import SpatialSvd, WeightSvd
+    from aimet_hooks.strategies import GreedySelection, ManualSelection
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "compress_model": "compress",
+    "plan": "planning",
+    "hookimpl": "hookspecs",
+    "CompressionResult": "result",
+    "load_compressed": "result",
+    "SpatialSvd": "schemes",
+    "WeightSvd": "schemes",
+    "GreedySelection": "strategies",
+    "ManualSelection": "strategies",
+    "AimetHooksError": "errors",
+    "EvaluationError": "errors",
+    "MissingExtraError": "errors",
+    "ModelError": "errors",
+    "RecordingError": "errors",
+    "ResultsDirError": "errors",
+    "TargetError": "errors",
+    "UnknownNameError": "errors",
+    "UsageError": "errors",
+}
+
+__all__ = [
+    "AimetHooksError",
+    "CompressionResult",
+    "EvaluationError",
+    "GreedySelection",
+    "ManualSelection",
+    "MissingExtraError",
+    "ModelError",
+    "RecordingError",
+    "ResultsDirError",
+    "SpatialSvd",
+    "TargetError",
+    "UnknownNameError",
+    "UsageError",
+    "WeightSvd",
+    "__version__",
+    "compress_model",
+    "hookimpl",
+    "load_compressed",
+    "plan",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,208 @@
+"""The one call: adapt, explore, select, apply, report.
+
+Every stage announces what it did; the hooks are called in this order::
+
+    on_run_started, on_layer_skipped*, on_baseline_score, on_exploration_started, on_eval_score*,
+    on_ratios_selected, on_layer_compressed*, then on_run_finished or on_run_failed
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import secrets
+import time
+from typing import TYPE_CHECKING, Any, Literal, Never
+
+from aimet_hooks import discovery, options, preflight, provenance
+from aimet_hooks.adapters import Adapter, ExampleInput, SessionSettings, adapt
+from aimet_hooks.announcer import Announcer
+from aimet_hooks.errors import UnknownNameError, UsageError, nearest
+from aimet_hooks.event_log import EventLog
+from aimet_hooks.events import ReadOnlyDict, RunFailed, RunStarted
+from aimet_hooks.hooks import Hooks
+from aimet_hooks.run import Run
+from aimet_hooks.run_settings import RunSettings
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from aimet_hooks.evaluation import EvalCallback
+    from aimet_hooks.options import Options
+    from aimet_hooks.result import CompressionResult
+    from aimet_hooks.schemes import SvdScheme
+    from aimet_hooks.strategies import Strategy
+
+
+def compress_model(
+    model: Any,
+    eval_callback: EvalCallback,
+    *,
+    input_shape: Sequence[int] | None = None,
+    example_inputs: Any = None,
+    compress_scheme: SvdScheme | Literal["spatial_svd", "weight_svd"] = "spatial_svd",
+    cost_metric: Literal["mac", "memory"] = "mac",
+    selection: Strategy | None = None,
+    layers_to_ignore: Iterable[Any] = (),
+    full_eval_callback: EvalCallback | None = None,
+    direction: Literal["maximize", "minimize"] = "maximize",
+    on_eval_error: Literal["skip", "raise"] = "skip",
+    trainer: Callable[[Any, str], object] | None = None,
+    visualization_url: str | None = None,
+    results_dir: str | os.PathLike[str] | None = None,
+    run_name: str | None = None,
+    plugins: Sequence[str | object] | None = None,
+    plugin_options: Mapping[str, Mapping[str, Any]] | None = None,
+    console: Literal["auto", "on", "off"] = "auto",
+    resume: bool = False,
+    session_options: Any = None,
+    providers: Sequence[Any] | None = None,
+    **unknown: Never,
+) -> CompressionResult:
+    """Compress a network: explore layer by layer, choose a ratio for each, build the result.
+
+    The model is never changed: what is swapped in for an evaluation is put back, whatever happens.
+
+    Args:
+        model: ``torch.nn.Module`` (wrappers of DataParallel, DistributedDataParallel and torch.compile are taken off),
+            ``onnx.ModelProto``, or the path of an ``.onnx`` file.
+        eval_callback: Called with the native model (module in eval mode under no_grad, or
+            ``onnxruntime.InferenceSession``); returns
+            one real number, or a dict with "score" and other numbers to show beside it.
+        input_shape: Shape of the input, the batch first; optional where an ONNX model declares it.
+        example_inputs: In its place the values: tensor or array, tuple, or dict by input name.
+        compress_scheme: ``SpatialSvd(...)``, ``WeightSvd(...)``, or "spatial_svd", "weight_svd".
+        cost_metric: "mac" (multiply-accumulates) or "memory" (weights): what ratios are shares of.
+        selection: ``GreedySelection(...)`` or ``ManualSelection(...)``; greedy at half the cost by default.
+        layers_to_ignore: Layers to leave alone: names, globs, or torch modules with all that lies below them.
+        full_eval_callback: Evaluates the baseline and the result; cells always use ``eval_callback``.
+        direction: Whether a higher ("maximize") or a lower ("minimize") score is better.
+        on_eval_error: "skip": a cell that fails stays empty, five in a row end the run; "raise": the first ends it.
+        trainer: torch only: ``trainer(model, layer_name)`` after each layer of the result is compressed, to fine-tune
+            it in place; the model is in train mode with gradients.
+        visualization_url: "http://host:port/" of a Bokeh server, for the plugin that draws there.
+        results_dir: Where the event log, tables and the model go; None writes nothing.
+        run_name: Shown by views; the model's name by default.
+        plugins: Exactly the plugins to load, as names and objects; None: all that are discovered.
+        plugin_options: Options by name of a plugin.
+        console: "auto": live panel on a terminal, plain lines elsewhere; "on": always the panel; "off": nothing.
+        resume: Continue the run in results_dir; arrives later.
+        session_options: ``onnxruntime.SessionOptions`` of the sessions that eval_callback gets.
+        providers: Their execution providers, the CPU by default.
+        unknown: No other keyword is taken; those of AIMET are answered with ours.
+
+    Returns:
+        The compressed model, the table of scores, the chosen ratios, and what they save.
+
+    Raises:
+        UsageError: An argument is wrong, or the target cannot be reached; nothing was evaluated.
+        ModelError: The model cannot be read, run or copied, or none of its layers can be compressed.
+        EvaluationError: The baseline cannot be evaluated, or too many cells in a row.
+        ResultsDirError: results_dir already holds a run, or cannot be written.
+    """
+    options.refuse_unknown(unknown, list(inspect.signature(compress_model).parameters))
+    if resume:
+        raise UsageError("resume=True arrives later; choose another results_dir")
+    checked = options.check(
+        eval_callback=eval_callback,
+        full_eval_callback=full_eval_callback,
+        compress_scheme=compress_scheme,
+        cost_metric=cost_metric,
+        selection=selection,
+        layers_to_ignore=layers_to_ignore,
+        direction=direction,
+        on_eval_error=on_eval_error,
+        trainer=trainer,
+        visualization_url=visualization_url,
+        results_dir=results_dir,
+        run_name=run_name,
+        plugin_options=plugin_options,
+        console=console,
+    )
+    example = ExampleInput(shape=options.example_shape(input_shape), values=example_inputs)
+    chosen = discovery.select(plugins)
+    _check_plugin_options(checked, chosen)
+    with adapt(model, example, SessionSettings(options=session_options, providers=providers)) as adapter:
+        left_out = preflight.ignored(adapter, adapter.layers(), checked.layers_to_ignore)
+        known = checked.selection.known_scores([layer.name for layer in adapter.layers()])
+        name = checked.run_name or adapter.model_name
+        with _opened(checked, chosen, name) as announcer:  # from here on the run leaves traces
+            run = Run(checked, adapter, announcer, left_out, known)
+            with _failure_announced(run):
+                return _compress(run, _started(checked, adapter, name), adapter.notes)
+
+
+def _compress(run: Run, started: RunStarted, notes: Sequence[str]) -> CompressionResult:
+    """The story: behind each step the hooks that it calls."""
+    run.announcer.announce(started)  # on_run_started
+    for note in notes:
+        run.announcer.note(note)
+    table = run.prepare_table()  # on_layer_skipped
+    baseline = run.score_baseline()  # on_baseline_score
+    prepared = run.prepare_layers(table)
+    run.explore(table, prepared)  # on_exploration_started, on_eval_score
+    decision = run.choose(table, baseline)  # on_ratios_selected
+    build = run.build(table, decision, prepared)  # on_layer_compressed
+    return run.finish(table, decision, baseline, build)  # on_run_finished
+
+
+def _started(checked: Options, adapter: Adapter, run_name: str) -> RunStarted:
+    layers = {layer.name: layer.info for layer in adapter.layers()}
+    content = f"{adapter.fingerprint()}:{checked.scheme}:{checked.cost_metric}"
+    return RunStarted(
+        run_name=run_name,
+        model_name=adapter.model_name,
+        scheme=checked.scheme.name,
+        cost_metric=checked.cost_metric,
+        settings=checked.describe(),
+        layers=layers,
+        fingerprint=hashlib.sha256(content.encode()).hexdigest(),
+        provenance={**provenance.collect(), **adapter.settings()},
+    )
+
+
+@contextlib.contextmanager
+def _opened(checked: Options, chosen: Sequence[tuple[str, object]], run_name: str) -> Iterator[Announcer]:
+    """The event log and the reporters of a run."""
+    with contextlib.ExitStack() as stack:
+        log = (
+            None
+            if checked.results_dir is None
+            else stack.enter_context(contextlib.closing(EventLog(checked.results_dir)))
+        )
+        settings = {
+            name: RunSettings(
+                visualization_url=checked.visualization_url,
+                results_dir=checked.results_dir,
+                run_name=run_name,
+                console=checked.console,
+                plugin_options=ReadOnlyDict(checked.plugin_options.get(name, {})),
+            )
+            for name, _ in chosen
+        }
+        run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
+        announcer = Announcer(run_id, Hooks(chosen, settings), log)
+        if checked.visualization_url is not None and "bokeh" not in dict(chosen):
+            announcer.note(
+                f"visualization_url is {checked.visualization_url!r} but the plugin 'bokeh' is not loaded: there will be no live page; "
+                "the run goes on without it"
+            )
+        yield announcer
+
+
+@contextlib.contextmanager
+def _failure_announced(run: Run) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        run.announcer.announce(RunFailed(stage=run.stage, error=type(error).__name__, message=str(error)))
+        raise
+
+
+def _check_plugin_options(checked: Options, chosen: Sequence[tuple[str, object]]) -> None:
+    names = [name for name, _ in chosen]
+    for name in checked.plugin_options:
+        if name not in names and name not in discovery.find():
+            raise UnknownNameError(f"plugin_options has {name!r}, which is no plugin{nearest(name, names)}")

@@ -1,0 +1,173 @@
+"""The arguments of ``compress_model``, checked before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+from aimet_hooks import evaluation, event_log, schemes, strategies
+from aimet_hooks.cost import CostMetric
+from aimet_hooks.errors import UnknownNameError, UsageError, nearest
+from aimet_hooks.run_settings import ConsoleMode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aimet_hooks.evaluation import EvalCallback
+    from aimet_hooks.schemes import SvdScheme
+    from aimet_hooks.strategies import Strategy
+
+Direction = Literal["maximize", "minimize"]
+OnEvalError = Literal["skip", "raise"]
+
+AIMET_KEYWORDS: Mapping[str, str] = {
+    "eval_iterations": "bind it: eval_callback=lambda model: evaluate(model, iterations)",
+    "parameters": "give selection=GreedySelection(target_comp_ratio=0.5) or ManualSelection({...})",
+    "greedy_select_params": "give selection=GreedySelection(target_comp_ratio=0.5)",
+    "target_comp_ratio": "give selection=GreedySelection(target_comp_ratio=0.5)",
+    "num_comp_ratio_candidates": "give selection=GreedySelection(num_comp_ratio_candidates=10)",
+    "use_monotonic_fit": "give selection=GreedySelection(use_monotonic_fit=True)",
+    "saved_eval_scores_dict": "give selection=GreedySelection(saved_eval_scores=...)",
+    "modules_to_ignore": "give layers_to_ignore=[...]",
+    "list_of_module_comp_ratio_pairs": "give selection=ManualSelection({...})",
+    "multiplicity": "give compress_scheme=SpatialSvd(multiplicity=8)",
+    "rank_select_scheme": "leave it out: ranks follow from the ratios",
+    "working_dir": "give results_dir",
+    "sess": "TensorFlow models are not supported: give a torch.nn.Module or an ONNX model",
+}
+"""What to write instead of the keywords that AIMET's users know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What one run does, checked. ``compress_model`` documents each."""
+
+    eval_callback: EvalCallback
+    full_eval_callback: EvalCallback | None
+    scheme: SvdScheme
+    cost_metric: CostMetric
+    selection: Strategy
+    layers_to_ignore: tuple[Any, ...]
+    direction: Direction
+    on_eval_error: OnEvalError
+    trainer: Callable[[Any, str], object] | None
+    visualization_url: str | None
+    results_dir: Path | None
+    run_name: str | None
+    plugin_options: Mapping[str, Mapping[str, Any]]
+    console: ConsoleMode
+
+    def describe(self) -> dict[str, Any]:
+        """The configuration in JSON types, as the first event records it."""
+        full = self.full_eval_callback
+        described = {
+            "multiplicity": self.scheme.multiplicity,
+            "direction": self.direction,
+            "selection": self.selection.describe(),
+            "layers_to_ignore": [
+                name if isinstance(name, str) else type(name).__name__ for name in self.layers_to_ignore
+            ],
+            "on_eval_error": self.on_eval_error,
+            "eval_callback": evaluation.callback_name(self.eval_callback),
+            "full_eval_callback": None if full is None else evaluation.callback_name(full),
+            "trainer": None if self.trainer is None else evaluation.callback_name(self.trainer),
+            "results_dir": None if self.results_dir is None else str(self.results_dir),
+            "visualization_url": self.visualization_url,
+            "plugin_options": dict(self.plugin_options),
+        }
+        return cast("dict[str, Any]", event_log.json_safe(described))
+
+
+def one_of(value: Any, allowed: Any, argument: str) -> Any:
+    """``value`` if it is one of the strings of a Literal type.
+
+    Raises:
+        UsageError: If it is not; names the argument and what is allowed.
+    """
+    choices = get_args(allowed)
+    if value not in choices:
+        raise UsageError(f"{argument} is {value!r}; give one of {', '.join(map(repr, choices))}")
+    return value
+
+
+def check(  # every argument of compress_model has its line
+    *,
+    eval_callback: EvalCallback,
+    full_eval_callback: EvalCallback | None,
+    compress_scheme: SvdScheme | str,
+    cost_metric: str,
+    selection: Strategy | None,
+    layers_to_ignore: Iterable[Any],
+    direction: str,
+    on_eval_error: str,
+    trainer: Callable[[Any, str], object] | None,
+    visualization_url: str | None,
+    results_dir: Any,
+    run_name: str | None,
+    plugin_options: Mapping[str, Mapping[str, Any]] | None,
+    console: str,
+) -> Options:
+    """Check the arguments.
+
+    Raises:
+        UsageError: With the argument, its value, what is allowed and what to do.
+    """
+    evaluation.check_callback(eval_callback)
+    if full_eval_callback is not None:
+        evaluation.check_callback(full_eval_callback, "full_eval_callback")
+    if trainer is not None and not callable(trainer):
+        raise UsageError(f"trainer is {trainer!r}; give a function trainer(model, layer_name)")
+    if isinstance(layers_to_ignore, str):
+        raise UsageError(f"layers_to_ignore is the string {layers_to_ignore!r}; give a list: [{layers_to_ignore!r}]")
+    selection = strategies.GreedySelection() if selection is None else selection
+    if not isinstance(selection, (strategies.GreedySelection, strategies.ManualSelection)):
+        raise UsageError(
+            f"selection is {selection!r}; give GreedySelection(target_comp_ratio=0.5) or ManualSelection({{...}})"
+        )
+    if not isinstance(plugin_options or {}, Mapping):
+        raise UsageError(
+            f"plugin_options is {plugin_options!r}; give a mapping from the name of a plugin to its options"
+        )
+    return Options(
+        eval_callback=eval_callback,
+        full_eval_callback=full_eval_callback,
+        scheme=schemes.scheme_of(compress_scheme),
+        cost_metric=one_of(cost_metric, CostMetric, "cost_metric"),
+        selection=selection,
+        layers_to_ignore=tuple(layers_to_ignore),
+        direction=one_of(direction, Direction, "direction"),
+        on_eval_error=one_of(on_eval_error, OnEvalError, "on_eval_error"),
+        trainer=trainer,
+        visualization_url=visualization_url,
+        results_dir=None if results_dir is None else Path(results_dir),
+        run_name=run_name,
+        plugin_options=dict(plugin_options or {}),
+        console=one_of(console, ConsoleMode, "console"),
+    )
+
+
+def refuse_unknown(unknown: Mapping[str, object], known: Sequence[str]) -> None:
+    """Refuse keywords that ``compress_model`` does not have; those of AIMET with what to write instead.
+
+    Raises:
+        UnknownNameError: For the first of them.
+    """
+    for name in unknown:
+        if name in AIMET_KEYWORDS:
+            raise UnknownNameError(f"compress_model has no keyword {name!r} (AIMET's); {AIMET_KEYWORDS[name]}")
+        raise UnknownNameError(f"compress_model has no keyword {name!r}{nearest(name, known)}")
+
+
+def example_shape(shape: Sequence[int] | None) -> tuple[int, ...] | None:
+    """The input shape as a tuple of positive integers.
+
+    Raises:
+        UsageError: If it is anything else.
+    """
+    if shape is None:
+        return None
+    if isinstance(shape, (str, Mapping)) or not all(type(size) is int and size > 0 for size in shape):
+        raise UsageError(f"input_shape is {shape!r}; give positive integers with the batch first, as (1, 3, 224, 224)")
+    return tuple(shape)

@@ -1,0 +1,71 @@
+"""Which layers will be in the table: each one is tried in the model before anything is evaluated."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aimet_hooks.errors import UnknownNameError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from aimet_hooks.adapters import Adapter
+    from aimet_hooks.cost import CostMetric
+    from aimet_hooks.layers import Layer
+    from aimet_hooks.schemes import SvdScheme
+
+MAX_REASON = 300
+
+
+def ignored(adapter: Adapter, layers: Sequence[Layer], patterns: Iterable[Any]) -> dict[str, str]:
+    """The layers that the user leaves out, each with the name, glob or module that says so.
+
+    Raises:
+        UnknownNameError: If an entry matches no layer.
+    """
+    names = [layer.name for layer in layers]
+    found: dict[str, str] = {}
+    for pattern in patterns:
+        if isinstance(pattern, str):
+            matched = [pattern] if pattern in names else fnmatch.filter(names, pattern)
+            shown = repr(pattern)
+        else:
+            matched = [name for name in names if name in adapter.names_within(pattern)]
+            shown = f"module {type(pattern).__name__}"
+        if not matched:
+            raise UnknownNameError(
+                f"layers_to_ignore has {shown}, which matches no layer{nearest(str(pattern), names)}"
+            )
+        found.update(dict.fromkeys(matched, f"ignored: layers_to_ignore has {shown}"))
+    return found
+
+
+def try_layers(
+    adapter: Adapter, layers: Sequence[Layer], scheme: SvdScheme, metric: CostMetric, left_out: dict[str, str]
+) -> Iterator[tuple[Layer, str | None]]:
+    """For each layer whether it can be compressed: None, or the reason against it.
+
+    A layer that nothing speaks against is replaced once by factors without content, and the example input run. A
+    layer that the example
+    did not reach is tried as well: who reads its weight without calling it fails, and says so.
+    """
+    for layer in layers:
+        reason = left_out.get(layer.name) or scheme.reason_against(layer, metric)
+        if layer.name not in left_out and (reason is None or not layer.called):
+            reason = _trial(adapter, layer, scheme) or reason
+        yield layer, reason
+
+
+def _trial(adapter: Adapter, layer: Layer, scheme: SvdScheme) -> str | None:
+    if layer.called and not np.isfinite(adapter.weight(layer.name)).all():
+        return "its weight holds NaN or infinite values"
+    try:
+        with adapter.swapped(layer.name, scheme.trial(layer)) as native:
+            adapter.run_example(native)
+    except Exception as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        return f"the model fails with a replacement in its place: {text[:MAX_REASON]}"
+    return None

@@ -1,0 +1,330 @@
+"""The stages of one run, each of which announces what it did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aimet_hooks import adapters, evaluation, exploration, preflight, result
+from aimet_hooks import stats as statistics
+from aimet_hooks.errors import AimetHooksError, EvaluationError, ModelError, ResultsDirError
+from aimet_hooks.evaluation import Outcome
+from aimet_hooks.events import (
+    BaselineScored,
+    EvalScored,
+    ExplorationStarted,
+    LayerCompressed,
+    LayerSkipped,
+    Progressed,
+    RatiosSelected,
+    RunFinished,
+)
+from aimet_hooks.layers import per_sample
+from aimet_hooks.prepared_layers import PreparedLayers
+from aimet_hooks.score_table import ScoreTable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aimet_hooks.adapters import Adapter, ModelBuild
+    from aimet_hooks.announcer import Announcer
+    from aimet_hooks.exploration import Cell
+    from aimet_hooks.layers import Layer
+    from aimet_hooks.options import Options
+    from aimet_hooks.strategies import Decision, KnownScores
+
+OPTIMISM = 0.10
+"""Share of the baseline by which the result may lie below the lowest chosen score before that is said."""
+
+
+class Run:
+    """One run between its first and its last event.
+
+    Args:
+        options: What was asked for.
+        adapter: The model.
+        announcer: Where events go.
+        left_out: Layers that the user ignores, with the reason.
+        known: Scores that need no evaluation.
+
+    Attributes:
+        stage: What goes on: "preflight", "baseline", "exploration", "selection", "compression" or "evaluation".
+        skipped: Reason for every layer that is not in the table.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        adapter: Adapter,
+        announcer: Announcer,
+        left_out: dict[str, str],
+        known: KnownScores,
+    ) -> None:
+        self.options = options
+        self.announcer = announcer
+        self.stage = "preflight"
+        self.skipped: dict[str, str] = {}
+        self._adapter = adapter
+        self._layers: Sequence[Layer] = adapter.layers()
+        self._left_out = left_out
+        self._known = known
+
+    def prepare_table(self) -> ScoreTable:
+        """Try every layer; the table has a row for each that can be compressed.
+
+        Raises:
+            ModelError: If there is none.
+            UsageError: If the target or the given ratios cannot be reached.
+        """
+        strategy, scheme, metric = self.options.selection, self.options.scheme, self.options.cost_metric
+        rows = []
+        tried = preflight.try_layers(self._adapter, self._layers, scheme, metric, self._left_out)
+        for number, (layer, found) in enumerate(tried, start=1):
+            reason = found
+            if reason is None and strategy.candidates and not scheme.variants(layer, strategy.candidates, metric):
+                reason = f"no candidate saves anything at multiplicity {scheme.multiplicity}"
+            if reason is None:
+                rows.append(layer.name)
+            else:
+                self.skipped[layer.name] = reason
+                self.announcer.announce(LayerSkipped(layer=layer.name, reason=reason))
+            self.announcer.announce(Progressed(stage="preflight", completed=number, total=len(self._layers)))
+        if not rows:
+            raise ModelError(self._nothing_to_compress())
+        table = ScoreTable(self._layers, rows, scheme, strategy.candidates, metric)
+        strategy.check(table, self.skipped)
+        return table
+
+    def _nothing_to_compress(self) -> str:
+        what = f"no layer of {self._adapter.model_name} can be compressed by {self.options.scheme.name}"
+        if not self.skipped:
+            return f"{what}: it has no layer with weights"
+        return f"{what}: " + "; ".join(f"{name!r}: {reason}" for name, reason in list(self.skipped.items())[:3])
+
+    def score_baseline(self) -> float:
+        """Evaluate the original model.
+
+        Raises:
+            EvaluationError: If it has no score.
+        """
+        self.stage = "baseline"
+        with self._adapter.original() as native:
+            remember = getattr(self.options.eval_callback, "remember_original", None)
+            if remember is not None:
+                remember(native)
+            outcome = evaluation.evaluate(self.options.full_eval_callback or self.options.eval_callback, native)
+        self._note_changes()
+        if outcome.score is None:
+            raise EvaluationError(f"the baseline cannot be evaluated: {outcome.error}") from outcome.exception
+        self.announcer.announce(BaselineScored(score=outcome.score, seconds=outcome.seconds, metrics=outcome.metrics))
+        return outcome.score
+
+    def prepare_layers(self, table: ScoreTable) -> PreparedLayers:
+        """The decompositions, each to be made when it is first needed."""
+        return PreparedLayers(self._adapter, self.options.scheme, self.options.selection.highest_ranks(table))
+
+    def explore(self, table: ScoreTable, prepared: PreparedLayers) -> None:
+        """Announce every cell of the table, evaluating those whose score is not known.
+
+        Raises:
+            EvaluationError: If too many evaluations in a row fail, or one with ``on_eval_error="raise"``.
+        """
+        if not table.cells:
+            return
+        self.stage = "exploration"
+        scores = {cell: self._known_score(cell) for cell in exploration.coarse_first(table.variants)}
+        known = [cell for cell, score in scores.items() if score is not None]
+        unknown = [cell for cell, score in scores.items() if score is None]
+        self.announcer.announce(
+            ExplorationStarted(
+                layers=tuple(table.variants),
+                candidates=table.ratios,
+                total=table.cells,
+                reused=sum(len(cell.variant.ratios) for cell in known),
+                evaluations=len(unknown),
+            )
+        )
+        for cell in known:
+            self._announce_cell(table, cell, Outcome(scores[cell]), reused=True)
+
+        def evaluate(cell: Cell) -> Outcome:
+            return self._evaluate(cell, prepared)
+
+        stop_at_first = self.options.on_eval_error == "raise"
+        for cell, outcome in exploration.explore(unknown, evaluate, stop_at_first_failure=stop_at_first):
+            self._announce_cell(table, cell, outcome, reused=False)
+        self._warn_of_direction(table)
+
+    def _known_score(self, cell: Cell) -> float | None:
+        row = self._known.get(cell.layer, {})
+        return next((row[ratio] for ratio in cell.variant.ratios if ratio in row), None)
+
+    def _evaluate(self, cell: Cell, prepared: PreparedLayers) -> Outcome:
+        replacement = prepared.at(cell.layer, cell.variant.rank)
+        try:
+            with self._adapter.swapped(cell.layer, replacement) as native:
+                outcome = evaluation.evaluate(self.options.eval_callback, native)
+        except AimetHooksError as error:
+            outcome = Outcome(None, error=str(error), exception=error)
+        self._note_changes()
+        return outcome
+
+    def _announce_cell(self, table: ScoreTable, cell: Cell, outcome: Outcome, *, reused: bool) -> None:
+        layer, variant = table.layers[cell.layer], cell.variant
+        for number, ratio in enumerate(variant.ratios):
+            table.record(cell.layer, ratio, outcome.score)
+            self.announcer.announce(
+                EvalScored(
+                    layer=cell.layer,
+                    comp_ratio=ratio,
+                    score=outcome.score,
+                    rank=variant.rank,
+                    achieved_comp_ratio=float(variant.cost.of(table.metric) / table.original_cost(cell.layer)),
+                    macs=per_sample(variant.cost.macs, layer.samples),
+                    weights=variant.cost.weights,
+                    seconds=outcome.seconds if number == 0 else 0.0,
+                    completed=self.announcer.state.completed + 1,
+                    total=table.cells,
+                    reused=reused,
+                    error=outcome.error,
+                    metrics=outcome.metrics,
+                )
+            )
+
+    def choose(self, table: ScoreTable, baseline: float) -> Decision:
+        """Choose a ratio for every row.
+
+        Raises:
+            TargetError: If cells failed that the target needs.
+        """
+        self.stage = "selection"
+        higher_is_better = self.options.direction == "maximize"
+        decision = self.options.selection.choose(table, baseline=baseline, higher_is_better=higher_is_better)
+        self.announcer.announce(
+            RatiosSelected(
+                comp_ratios=decision.comp_ratios,
+                target_comp_ratio=decision.target,
+                achieved_comp_ratio=statistics.model_ratio(self._layers, decision, table.metric),
+                threshold=decision.threshold,
+            )
+        )
+        return decision
+
+    def build(self, table: ScoreTable, decision: Decision, prepared: PreparedLayers) -> ModelBuild:
+        """Replace the chosen layers in a copy of the model; with a trainer, each is cut from the weights as it left them."""
+        self.stage = "compression"
+        trainer, scheme = self.options.trainer, self.options.scheme
+        build = self._adapter.begin_build()
+        layers = statistics.layer_stats(self._layers, decision, table.metric)
+        for number, (name, variant) in enumerate(decision.variants.items(), start=1):
+            if trainer is None:
+                build.replace(name, prepared.at(name, variant.rank))
+            else:
+                build.replace(name, scheme.prepare(build.weight(name), variant.rank).at(variant.rank))
+                build.train(trainer, name)
+            self.announcer.announce(_compressed(name, layers[name]))
+            self.announcer.announce(Progressed(stage="compression", completed=number, total=len(decision.variants)))
+        return build
+
+    def finish(
+        self, table: ScoreTable, decision: Decision, baseline: float, build: ModelBuild
+    ) -> result.CompressionResult:
+        """Save and evaluate the result.
+
+        Raises:
+            EvaluationError: If it has no score; it was saved before.
+        """
+        self.stage = "evaluation"
+        axes = self.options.scheme.first_axes
+        shapes = {name: result.ReplacementShape(variant.rank, axes) for name, variant in decision.variants.items()}
+        model = build.model
+        self._save(model, shapes)
+        with build.evaluated() as native:
+            outcome = evaluation.evaluate(self.options.full_eval_callback or self.options.eval_callback, native)
+        if outcome.score is None:
+            raise EvaluationError(f"the compressed model cannot be evaluated: {outcome.error}") from outcome.exception
+        self._warn_of_optimism(baseline, outcome.score)
+        self._note_changes(thorough=True)
+        stats = statistics.CompressionStats(
+            baseline_score=baseline,
+            compressed_score=outcome.score,
+            mac_ratio=statistics.model_ratio(self._layers, decision, "mac"),
+            memory_ratio=statistics.model_ratio(self._layers, decision, "memory"),
+            layers=statistics.layer_stats(self._layers, decision, table.metric),
+        )
+        self.announcer.announce(
+            RunFinished(
+                baseline_score=baseline,
+                compressed_score=outcome.score,
+                mac_ratio=stats.mac_ratio,
+                memory_ratio=stats.memory_ratio,
+                metrics=outcome.metrics,
+            )
+        )
+        return result.CompressionResult(
+            model=model,
+            stats=stats,
+            eval_scores=table.frame(),
+            comp_ratios=decision.comp_ratios,
+            skipped=dict(self.skipped),
+            replacements=shapes,
+        )
+
+    def _save(self, model: Any, shapes: Mapping[str, result.ReplacementShape]) -> None:
+        directory = self.options.results_dir
+        if directory is None:
+            return
+        if adapters.framework_of(model) is adapters.TORCH:
+            directory = directory / "model"
+        try:
+            result.save_model(model, shapes, directory)
+        except ResultsDirError as error:
+            self.announcer.note(str(error))
+
+    def _warn_of_direction(self, table: ScoreTable) -> None:
+        """Most cells beating the baseline is no discovery: either the direction is wrong or the two scores do not compare."""
+        baseline = self.announcer.state.baseline
+        if baseline is None:
+            return
+        sign = 1 if self.options.direction == "maximize" else -1
+        scores = table.scores()
+        better = sum(sign * score > sign * baseline.score for score in scores)
+        if better * 2 > len(scores):
+            self.announcer.note(
+                f"{better} of {len(scores)} cells score better than the baseline's {baseline.score:.6g}: check "
+                f"direction={self.options.direction!r}, and that the cells and the baseline are measured on the same subset of the data"
+            )
+
+    def _warn_of_optimism(self, baseline: float, compressed: float) -> None:
+        lowest = self.announcer.state.lowest_chosen
+        if lowest is None:
+            return
+        below = lowest - compressed if self.options.direction == "maximize" else compressed - lowest
+        if below > OPTIMISM * abs(baseline):
+            self.announcer.note(
+                f"the compressed model scores {compressed:.6g}, the lowest score among the chosen cells is {lowest:.6g}: scores of "
+                "single layers are optimistic, their losses add up; raise the target or fine-tune the model"
+            )
+
+    def _note_changes(self, *, thorough: bool = False) -> None:
+        changed = self._adapter.changes(thorough=thorough)
+        if changed:
+            shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+            self.announcer.note(
+                f"the model was changed during an evaluation ({shown}); scores before and after do not compare: "
+                "eval_callback must leave the model as it is"
+            )
+
+
+def _compressed(name: str, stats: statistics.LayerStats) -> LayerCompressed:
+    if stats.comp_ratio is None or stats.rank is None:
+        raise ValueError(f"layer {name!r} was left alone")
+    return LayerCompressed(
+        layer=name,
+        comp_ratio=stats.comp_ratio,
+        achieved_comp_ratio=stats.achieved_comp_ratio,
+        rank=stats.rank,
+        macs_before=stats.macs_before,
+        macs_after=stats.macs_after,
+        weights_before=stats.weights_before,
+        weights_after=stats.weights_after,
+    )
