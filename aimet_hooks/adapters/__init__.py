@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    import numpy as np
+    import numpy.typing as npt
+
     from aimet_hooks.factorization import Array, Replacement
     from aimet_hooks.layers import Layer
 
@@ -205,3 +208,19 @@ def adapt(model: Any, example: ExampleInput, session: SessionSettings) -> Adapte
     from aimet_hooks.adapters.onnx_graph import OnnxAdapter
 
     return OnnxAdapter(model, example, session)
+
+
+def first_output(native: Any, inputs: Any) -> npt.NDArray[np.float64]:
+    """The first output of a native model (module or session) for one batch, as a float array.
+
+    Args:
+        native: What an ``eval_callback`` gets.
+        inputs: Array or tensor, tuple of them, or dict by input name.
+    """
+    if hasattr(native, "get_inputs"):
+        from aimet_hooks.adapters.onnx_graph import forward as onnx_forward
+
+        return onnx_forward.first_output(native, inputs)
+    from aimet_hooks.adapters.pytorch import forward as torch_forward
+
+    return torch_forward.first_output(native, inputs)

@@ -1,0 +1,5 @@
+"""The command line: ``aimet-hooks``."""
+
+from aimet_hooks.cli.main import main
+
+__all__ = ["main"]

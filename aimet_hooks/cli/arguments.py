@@ -1,0 +1,78 @@
+"""Options that several commands share, and the types of their values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aimet_hooks.schemes import SvdScheme
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+class ShapeType(click.ParamType[tuple[int, ...]]):
+    """A shape as 1,3,224,224 or 1x3x224x224."""
+
+    name = "shape"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """The shape as a tuple of positive integers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            shape = tuple(int(size) for size in str(value).replace("x", ",").split(","))
+        except ValueError:
+            shape = ()
+        if not shape or min(shape) < 1:
+            self.fail(f"{value!r} is no shape; give positive integers as 1,3,224,224", param, ctx)
+        return shape
+
+
+def exploration_options(function: F) -> F:
+    """The options that say what is explored."""
+    for option in (
+        click.option("--ignore", multiple=True, metavar="NAME", help="Leave a layer alone: name or glob; repeatable."),
+        click.option("--input-shape", type=ShapeType(), help="Shape of the input, as 1,3,224,224."),
+        click.option("--candidates", type=int, default=10, show_default=True, help="N: the ratios k/N, k = 1 .. N-1."),
+        click.option(
+            "--cost-metric",
+            type=click.Choice(["mac", "memory"]),
+            default="mac",
+            show_default=True,
+            help="What the ratios are shares of.",
+        ),
+        click.option("--multiplicity", type=int, default=1, show_default=True, help="Round ranks up to a multiple."),
+        click.option(
+            "--scheme",
+            type=click.Choice(["spatial_svd", "weight_svd"]),
+            default="spatial_svd",
+            show_default=True,
+            help="How a layer is compressed.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def scheme_with(name: str, multiplicity: int) -> SvdScheme:
+    """The scheme of a command line."""
+    from aimet_hooks.schemes import SCHEMES
+
+    return SCHEMES[name](multiplicity=multiplicity)
+
+
+console_option = click.option(
+    "--console",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="auto: live panel on a terminal, plain lines elsewhere.",
+)
+
+visualization_option = click.option(
+    "--visualization-url", metavar="URL", help='Live page on a Bokeh server, as "http://localhost:5006/".'
+)

@@ -1,0 +1,105 @@
+"""``aimet-hooks compress MODEL.onnx``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aimet_hooks.cli import arguments
+
+if TYPE_CHECKING:
+    from aimet_hooks.evaluation import EvalCallback
+    from aimet_hooks.strategies import Strategy
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("model", type=_FILE)
+@click.option("--eval", "evaluate", required=True, metavar="FUNCTION",
+              help="module:function or file.py:function, called with an InferenceSession; or 'agreement'.")  # fmt: skip
+@click.option("--data", type=_FILE, help="inputs.npz for 'agreement': one array an input, by the input's name.")
+@click.option("--metric", type=click.Choice(["kl", "sqnr"]), default="kl", show_default=True,
+              help="For 'agreement': kl for logits, sqnr for other outputs.")  # fmt: skip
+@click.option("-o", "--output", required=True, type=_FILE, metavar="OUT.onnx", help="Where the compressed model goes.")
+@click.option("--target", type=float, default=0.5, show_default=True, help="Share of the model's cost to keep.")
+@click.option("--ratios", type=_PATH, help="Take the ratios from a comp_ratios.json instead of exploring.")
+@click.option("--saved-eval-scores", type=_PATH, help="Scores that are known: a file or results directory.")
+@click.option("--monotonic-fit", is_flag=True, help="Choose by the isotonic fit of the scores.")
+@arguments.exploration_options
+@click.option("--full-eval", metavar="FUNCTION", help="Evaluates the baseline and the result, as --eval.")
+@click.option("--direction", type=click.Choice(["maximize", "minimize"]), default="maximize", show_default=True,
+              help="Whether a higher or a lower score is better.")  # fmt: skip
+@click.option("--on-eval-error", type=click.Choice(["skip", "raise"]), default="skip", show_default=True,
+              help="What a failed cell does.")  # fmt: skip
+@click.option("--results-dir", type=_PATH, help="Event log, tables and model; nothing is written without it.")
+@click.option("--run-name", help="Name that views show.")
+@click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="Load exactly these plugins; repeatable.")
+@click.option("--provider", "providers", multiple=True, help="Execution provider of ONNX Runtime; repeatable.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of ONNX Runtime; its default without it.")
+@arguments.visualization_option
+@arguments.console_option
+def compress(**given: Any) -> None:
+    """Compress MODEL: explore layer by layer, choose the ratios, write the result."""
+    from aimet_hooks import adapters, compress_model
+    from aimet_hooks.errors import UsageError
+
+    output: Path = given["output"]
+    if not output.parent.is_dir():
+        raise UsageError(f"-o {str(output)!r}: there is no folder {str(output.parent)!r}; make it first")
+    adapters.require(adapters.ONNX)
+    result = compress_model(
+        given["model"],
+        _callback(given["evaluate"], given),
+        input_shape=given["input_shape"],
+        compress_scheme=arguments.scheme_with(given["scheme"], given["multiplicity"]),
+        cost_metric=given["cost_metric"],
+        selection=_selection(given),
+        layers_to_ignore=given["ignore"],
+        full_eval_callback=_callback(given["full_eval"], given) if given["full_eval"] else None,
+        direction=given["direction"],
+        on_eval_error=given["on_eval_error"],
+        visualization_url=given["visualization_url"],
+        results_dir=given["results_dir"],
+        run_name=given["run_name"],
+        plugins=list(given["plugins"]) or None,
+        console=given["console"],
+        session_options=_session_options(given["threads"]),
+        providers=list(given["providers"]) or None,
+    )
+    from aimet_hooks.adapters.onnx_graph import saving
+
+    saving.save(result.model, output)
+    click.echo(f"The compressed model is in {output}.")
+
+
+def _selection(given: dict[str, Any]) -> Strategy:
+    from aimet_hooks.strategies import GreedySelection, ManualSelection
+
+    if given["ratios"] is not None:
+        return ManualSelection(given["ratios"])
+    return GreedySelection(
+        target_comp_ratio=given["target"],
+        num_comp_ratio_candidates=given["candidates"],
+        use_monotonic_fit=given["monotonic_fit"],
+        saved_eval_scores=given["saved_eval_scores"],
+    )
+
+
+def _callback(name: str, given: dict[str, Any]) -> EvalCallback:
+    from aimet_hooks.cli import callbacks
+
+    if name == "agreement":
+        return callbacks.agreement_on(given["data"], given["metric"])
+    return callbacks.load(name)
+
+
+def _session_options(threads: int | None) -> Any:
+    if threads is None:
+        return None
+    from aimet_hooks.adapters.onnx_graph.session_options import with_threads
+
+    return with_threads(threads)

@@ -1,0 +1,244 @@
+"""The commands, run as users run them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from aimet_hooks import demo, event_log
+from aimet_hooks.cli import main
+
+EVALUATION = """
+from aimet_hooks import demo
+accuracy = demo.accuracy()
+def needs_two(model, data): return 0.5
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    (tmp_path / "evaluation_of_digits.py").write_text(EVALUATION)
+    return tmp_path
+
+
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+@contextlib.contextmanager
+def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """The command as a process of its own."""
+    line = [sys.executable, "-m", "aimet_hooks", *map(str, arguments)]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        yield process
+
+
+def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from aimet_hooks.cli import main; main(['--help']);"
+        "print(sorted({'torch', 'onnx', 'onnxruntime', 'bokeh', 'rich', 'pandas', 'numpy'} & set(sys.modules)))"
+    )
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.endswith("[]\n")
+    for command in ("compress", "demo", "layers", "plugins", "show"):
+        assert f"  {command} " in output
+
+
+def test_demo_shows_the_table_the_ratios_and_where_the_files_are(folder: Path) -> None:
+    with started("demo", "--results-dir", "out") as process:
+        output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    for name in ("stem", "block1.conv1", "block3.depthwise", "fc1", "head"):
+        assert name in output
+    assert "depthwise convolution" in output
+    assert "out" in output
+    assert "'head', is left alone" in errors
+    stats = json.loads((folder / "out" / "stats.json").read_text())
+    assert stats["mac_ratio"] <= 0.5
+    assert stats["compressed_score"] >= 0.955
+    assert {path.name for path in (folder / "out").iterdir()} == {
+        "events.jsonl",
+        "eval_scores.json",
+        "eval_scores.csv",
+        "comp_ratios.json",
+        "stats.json",
+        "model.onnx",
+    }
+    assert "\x1b" not in output + errors
+
+
+def test_demo_without_a_results_directory_writes_below_runs(folder: Path) -> None:
+    assert run("demo", "--console", "off") == 0
+    (results,) = (folder / "runs").iterdir()
+    assert (results / "model.onnx").exists()
+
+
+@pytest.mark.parametrize("target", ["1.5", "0.01"])
+def test_a_target_that_cannot_be_is_wrong_usage_in_one_line(target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("demo", "--console", "off", "--target", target, "--results-dir", "out") == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("aimet-hooks: error: target_comp_ratio")
+
+
+def test_a_directory_that_holds_a_run_is_an_error_with_both_ways_out(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / event_log.FILE_NAME).write_text("")
+    assert run("demo", "--console", "off", "--results-dir", "out") == 1
+    assert "already holds a run; choose another directory, or continue that run with resume=True" in (
+        capsys.readouterr().err
+    )
+
+
+def test_layers_lists_what_is_skipped_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        run("layers", demo.model_path(), "--scheme", "weight_svd", "--ignore", "he*", "--input-shape", "2,1,8,8") == 0
+    )
+    output = capsys.readouterr().out
+    assert "its rank 1 costs" in output
+    assert "depthwise convolution (group=96)" in output
+    assert "ignored: layers_to_ignore has 'he*'" in output
+    assert "2,330,752 MACs a sample and 93,952 weights in 11 layers" in output
+    assert "lowest ratio that the model can reach" in output
+
+
+@pytest.mark.parametrize("evaluation", ["evaluation_of_digits.py:accuracy", "evaluation_of_digits:accuracy"])
+def test_compress_writes_a_model_that_runs(evaluation: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ("--eval", evaluation, "--target", 0.6, "--candidates", 4, "--threads", 1, "--console", "off")
+    assert run("compress", demo.model_path(), *line, "-o", "small.onnx", "--input-shape", "1x1x8x8") == 0
+    assert "The compressed model is in small.onnx." in capsys.readouterr().out
+    onnx.checker.check_model(onnx.load("small.onnx"), full_check=True)
+    session = onnxruntime.InferenceSession("small.onnx")
+    assert demo.accuracy()(session) > 0.9
+
+
+def test_compress_takes_agreement_and_given_ratios(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez("inputs.npz", image=np.random.default_rng(0).random((4, 1, 8, 8)))
+    (folder / "ratios.json").write_text('{"block1.conv1": 0.5, "fc1": null}')
+    line = ("--eval", "agreement", "--data", "inputs.npz", "--ratios", "ratios.json", "--plugin", "file")
+    assert run("compress", demo.model_path(), *line, "-o", "small.onnx", "--results-dir", "out") == 0
+    assert json.loads((folder / "out" / "comp_ratios.json").read_text())["block1.conv1"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--eval", "accuracy"), "--eval 'accuracy' is no function; give module:function"),
+        (("--eval", "nowhere:accuracy"), "there is no module 'nowhere' here or installed"),
+        (("--eval", "nowhere.py:accuracy"), "there is no file 'nowhere.py'"),
+        (("--eval", "evaluation_of_digits.py:acuracy"), "has no 'acuracy'; the nearest are 'accuracy'"),
+        (("--eval", "evaluation_of_digits.py:needs_two"), "give eval_callback=lambda model: needs_two(model, data)"),
+        (("--eval", "agreement"), "--eval agreement needs --data inputs.npz"),
+        (("--eval", "agreement", "--data", "evaluation_of_digits.py"), "cannot be read as .npz"),
+        (("--eval", "evaluation_of_digits.py:accuracy", "--input-shape", "1,a"), "'1,a' is no shape"),
+        (("--eval", "evaluation_of_digits.py:accuracy", "-o", "no/x.onnx"), "there is no folder 'no'"),
+        (("--eval", "evaluation_of_digits.py:accuracy", "--ignore", "hed"), "the nearest are 'head'"),
+        (("--eval", "evaluation_of_digits.py:accuracy", "--plugin", "fil"), "plugin 'fil' is not installed"),
+        (("--eval", "evaluation_of_digits.py:accuracy", "--multiplicity", "0"), "multiplicity is 0"),
+    ],
+)
+def test_wrong_usage_of_compress(options: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("compress", demo.model_path(), "--console", "off", "-o", "small.onnx", *options)
+    assert run(*arguments) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_failing_run_is_exit_code_1_and_traceback_shows_more(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "broken.py").write_text("def accuracy(session):\n    raise RuntimeError('no data')\n")
+    line = ("compress", demo.model_path(), "--eval", "broken.py:accuracy", "-o", "small.onnx", "--console", "off")
+    assert run(*line) == 1
+    error = capsys.readouterr().err
+    assert error.splitlines()[-1] == ("aimet-hooks: error: the baseline cannot be evaluated: RuntimeError: no data")
+    assert "Traceback" not in error
+    assert run(*line, "--traceback") == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", ["out", "out/events.jsonl", "out/eval_scores.json", "out/eval_scores.csv", "aimet.pkl"]
+)
+def test_show_prints_any_recording(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "aimet.pkl").write_bytes(pickle.dumps({"block1.conv1": {Decimal("0.5"): 0.9944}}))
+    assert run("demo", "--console", "off", "--results-dir", "out") == 0
+    capsys.readouterr()
+    assert run("show", name) == 0
+    output = capsys.readouterr().out
+    assert "block1.conv1" in output
+    assert "0.994" in output
+
+
+def test_show_prints_ratios_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "comp_ratios.json").write_text('{"conv": 0.3, "fc": null}')
+    assert run("show", "comp_ratios.json") == 0
+    output = capsys.readouterr().out
+    assert "conv" in output
+    assert "0.3" in output
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "there is no file"), ("{]", "is not JSON"), ('{"a": 7}', "is no compression ratio between 0 and 1")],
+)
+def test_show_names_what_is_wrong_with_a_file(
+    content: str | None, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is not None:
+        (folder / "file.json").write_text(content)
+    assert run("show", "file.json") == 1
+    assert message in capsys.readouterr().err
+
+
+def test_plugins_says_what_is_loaded_and_why_not(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info = folder / "broken_plugin-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-plugin\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text("[aimet_hooks]\nbroken = does_not_exist\n")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("AIMET_HOOKS_PLUGINS", "file")
+    assert run("plugins") == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "no: ModuleNotFoundError: No module named 'does_not_exist'" in lines["broken"]
+    assert "broken-plugin  1.2" in lines["broken"]
+    assert "not chosen by AIMET_HOOKS_PLUGINS" in lines["console"]
+    assert lines["file"].endswith("yes")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_with_its_code_and_a_whole_log(number: int, code: int, folder: Path) -> None:
+    slow = "import time\nfrom aimet_hooks import demo\nraw = demo.accuracy()\n"
+    slow += (
+        "def accuracy(session):\n    print('evaluating', flush=True)\n    time.sleep(0.2)\n    return raw(session)\n"
+    )
+    (folder / "slow.py").write_text(slow)
+    line = ("compress", demo.model_path(), "--eval", "slow.py:accuracy", "-o", "small.onnx", "--results-dir", "out")
+    with started(*line) as process:
+        assert process.stdout is not None
+        for _ in range(4):
+            assert process.stdout.readline() == "evaluating\n"
+        os.kill(process.pid, number)
+        _, errors = process.communicate()
+    assert process.returncode == code
+    assert errors.splitlines()[-1] == f"aimet-hooks: {'interrupted' if code == 130 else 'terminated'}"
+    names = [event.name for event in event_log.read(folder / "out" / "events.jsonl")]
+    assert names[-1] == "run_failed"
+    assert names.count("eval_score") >= 2
