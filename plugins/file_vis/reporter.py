@@ -1,0 +1,88 @@
+"""Keep the files of a run up to date without costing it anything."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from aimet_hooks.hookspecs import hookimpl
+from file_vis import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from aimet_hooks.run_state import RunState
+
+logger = logging.getLogger(__name__)
+
+INTERVAL = 5.0
+"""Seconds between two writings of the table while it fills up."""
+
+MAX_SHARE = 0.01
+"""Share of the run's time that writing the table may take: a large table is written less often."""
+
+
+class FileReporter:
+    """Writes ``eval_scores.json`` and ``.csv`` as the table fills up, then ``comp_ratios.json`` and ``stats.json``.
+
+    Each file is replaced as a whole, so that a reader never sees half of one. A directory that cannot be written is
+    said once.
+
+    Args:
+        directory: The results directory.
+        clock: Seconds, for the interval between two writings.
+    """
+
+    def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._directory = directory
+        self._clock = clock
+        self._next = 0.0
+        self._said = False
+
+    @hookimpl
+    def on_exploration_started(self, run: RunState) -> None:
+        """Write the empty table."""
+        self._write_scores(run)
+
+    @hookimpl
+    def on_eval_score(self, run: RunState) -> None:
+        """Write the table, at most once an interval."""
+        if self._clock() >= self._next:
+            self._write_scores(run)
+
+    @hookimpl
+    def on_ratios_selected(self, run: RunState) -> None:
+        """Write the whole table and the choice."""
+        if run.exploration is not None:
+            self._write_scores(run)
+        self._write("comp_ratios.json", tables.ratios_json(run))
+
+    @hookimpl
+    def on_run_finished(self, run: RunState) -> None:
+        """Write the costs and the scores."""
+        self._write("stats.json", tables.stats_json(run))
+
+    @hookimpl
+    def on_run_failed(self, run: RunState) -> None:
+        """Write what the table has."""
+        if run.exploration is not None:
+            self._write_scores(run)
+
+    def _write_scores(self, run: RunState) -> None:
+        begin = self._clock()
+        self._write("eval_scores.json", tables.scores_json(run))
+        self._write("eval_scores.csv", tables.scores_csv(run))
+        end = self._clock()
+        self._next = end + max(INTERVAL, (end - begin) / MAX_SHARE)
+
+    def _write(self, name: str, text: str) -> None:
+        path, part = self._directory / name, self._directory / f".{name}.part"
+        try:
+            part.write_text(text, "utf-8", "surrogatepass")
+            part.replace(path)
+        except OSError as error:
+            if not self._said:
+                logger.error("%s cannot be written (%s); the run goes on without its tables", path, error.strerror)  # noqa: TRY400
+            self._said = True
