@@ -4,7 +4,8 @@
 
     from aimet_hooks import compress_model, GreedySelection
 
-    result = compress_model(model, eval_callback, input_shape=(1, 3, 224, 224), selection=GreedySelection(target_comp_ratio=0.5))
+    half = GreedySelection(target_comp_ratio=0.5)
+    result = compress_model(model, eval_callback, input_shape=(1, 3, 224, 224), selection=half)
 
 Names are loaded when they are first used: importing this package imports neither torch, onnx, onnxruntime, bokeh nor
 rich.

@@ -186,8 +186,8 @@ def _opened(checked: Options, chosen: Sequence[tuple[str, object]], run_name: st
         announcer = Announcer(run_id, Hooks(chosen, settings), log)
         if checked.visualization_url is not None and "bokeh" not in dict(chosen):
             announcer.note(
-                f"visualization_url is {checked.visualization_url!r} but the plugin 'bokeh' is not loaded: there will be no live page; "
-                "the run goes on without it"
+                f"visualization_url is {checked.visualization_url!r} but the plugin 'bokeh' is not loaded: "
+                "there will be no live page; the run goes on without it"
             )
         yield announcer
 

@@ -80,8 +80,13 @@ def plan(
     The example input is run, and every layer tried once in the model, as before an exploration.
 
     Args:
-        model, input_shape, example_inputs, compress_scheme, cost_metric, layers_to_ignore: As for ``compress_model``.
+        model: As for ``compress_model``, like all others.
+        input_shape: Shape of the input.
+        example_inputs: In its place the values.
+        compress_scheme: How layers are compressed.
+        cost_metric: What ratios are shares of.
         num_comp_ratio_candidates: N: candidates are k / N.
+        layers_to_ignore: Layers to leave alone.
 
     Raises:
         UsageError: An argument is wrong.

@@ -210,7 +210,10 @@ class Run:
         return decision
 
     def build(self, table: ScoreTable, decision: Decision, prepared: PreparedLayers) -> ModelBuild:
-        """Replace the chosen layers in a copy of the model; with a trainer, each is cut from the weights as it left them."""
+        """Replace the chosen layers in a copy of the model.
+
+        With a trainer, each layer is cut from the weights as the trainer left them.
+        """
         self.stage = "compression"
         trainer, scheme = self.options.trainer, self.options.scheme
         build = self._adapter.begin_build()
@@ -281,7 +284,7 @@ class Run:
             self.announcer.note(str(error))
 
     def _warn_of_direction(self, table: ScoreTable) -> None:
-        """Most cells beating the baseline is no discovery: either the direction is wrong or the two scores do not compare."""
+        """Most cells beating the baseline is no discovery: the direction is wrong, or the scores do not compare."""
         baseline = self.announcer.state.baseline
         if baseline is None:
             return
@@ -291,7 +294,8 @@ class Run:
         if better * 2 > len(scores):
             self.announcer.note(
                 f"{better} of {len(scores)} cells score better than the baseline's {baseline.score:.6g}: check "
-                f"direction={self.options.direction!r}, and that the cells and the baseline are measured on the same subset of the data"
+                f"direction={self.options.direction!r}, and that the cells and the baseline are measured on the same "
+                "subset of the data"
             )
 
     def _warn_of_optimism(self, baseline: float, compressed: float) -> None:
@@ -301,8 +305,9 @@ class Run:
         below = lowest - compressed if self.options.direction == "maximize" else compressed - lowest
         if below > OPTIMISM * abs(baseline):
             self.announcer.note(
-                f"the compressed model scores {compressed:.6g}, the lowest score among the chosen cells is {lowest:.6g}: scores of "
-                "single layers are optimistic, their losses add up; raise the target or fine-tune the model"
+                f"the compressed model scores {compressed:.6g}, the lowest score among the chosen cells is "
+                f"{lowest:.6g}: scores of single layers are optimistic, their losses add up; "
+                "raise the target or fine-tune the model"
             )
 
     def _note_changes(self, *, thorough: bool = False) -> None:
