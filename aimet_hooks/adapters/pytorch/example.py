@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from aimet_hooks.adapters.pytorch.memory import bits
 from aimet_hooks.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -21,8 +23,14 @@ if TYPE_CHECKING:
 class Example:
     """The arguments that the model is run with.
 
+    Args:
+        root: The model, for device and dtype.
+        example: What the user gave.
+
     Attributes:
+        device: Where the model is.
         samples: First dimension of the first tensor.
+        writes_buffers: Whether a run was seen to write the model's buffers.
 
     Raises:
         UsageError: If neither a shape nor values are given.
@@ -30,12 +38,13 @@ class Example:
 
     def __init__(self, root: nn.Module, example: ExampleInput) -> None:
         first = next((parameter for parameter in root.parameters() if parameter.is_floating_point()), None)
-        self._device = first.device if first is not None else torch.device("cpu")
+        self.device = first.device if first is not None else torch.device("cpu")
         self._dtype = first.dtype if first is not None else torch.float32
         self._args, self._kwargs = self._arguments(example)
         tensors = [value for value in (*self._args, *self._kwargs.values()) if isinstance(value, torch.Tensor)]
         self.samples = next((max(1, tensor.shape[0]) for tensor in tensors if tensor.dim()), 1)
-        self._stateful: bool | None = None
+        self.writes_buffers = False
+        self._ran = False
 
     def _arguments(self, example: ExampleInput) -> tuple[tuple[Any, ...], dict[str, Any]]:
         values = example.values
@@ -44,8 +53,8 @@ class Example:
                 "a torch model does not tell its input: give input_shape=(1, 3, 224, 224) or example_inputs=..."
             )
         if values is None:
-            generator = torch.Generator().manual_seed(0)
-            values = torch.randn(example.shape or (), generator=generator).to(self._device, self._dtype)
+            generator = torch.Generator("cpu").manual_seed(0)
+            values = torch.randn(example.shape or (), generator=generator, device="cpu").to(self.device, self._dtype)
         if isinstance(values, Mapping):
             return (), {str(name): self._tensor(value) for name, value in values.items()}
         if isinstance(values, (tuple, list)):
@@ -53,36 +62,63 @@ class Example:
         return (self._tensor(values),), {}
 
     def _tensor(self, value: Any) -> Any:
-        return torch.from_numpy(value).to(self._device) if isinstance(value, np.ndarray) else value
+        return torch.from_numpy(value).to(self.device) if isinstance(value, np.ndarray) else value
 
     def run(self, model: nn.Module) -> None:
-        """Call the model; random state and buffers are put back.
+        """Call the model; buffers, random states and the example's own values are afterwards as before.
 
         Raises:
             ModelError: If the very first call fails, which then is no replacement's fault.
         """
-        first = self._stateful is None
-        devices = [self._device] if self._device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), self._kept_buffers(model):
+        args = [_own(value) for value in self._args]
+        kwargs = {name: _own(value) for name, value in self._kwargs.items()}
+        with _kept_random_state(self.device), self._kept_buffers(model):
             try:
-                model(*self._args, **self._kwargs)
+                model(*args, **kwargs)
             except Exception as error:
-                if not first:
+                if self._ran:
                     raise
                 raise ModelError(
                     f"{type(model).__name__} fails on the example input: {type(error).__name__}: {error}; "
                     "check input_shape or example_inputs"
                 ) from error
+        self._ran = True
 
     @contextlib.contextmanager
     def _kept_buffers(self, model: nn.Module) -> Iterator[None]:
         """Put buffers back that the forward pass writes; that it writes none is remembered from the first call."""
-        buffers = [] if self._stateful is False else list(model.buffers())
-        before = [(buffer, buffer.detach().clone()) for buffer in buffers]
+        if self._ran and not self.writes_buffers:
+            yield
+            return
+        places = [(module._buffers, dict(module._buffers)) for module in model.modules() if module._buffers]
+        values = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
         try:
             yield
         finally:
-            changed = [(buffer, kept) for buffer, kept in before if not torch.equal(buffer, kept)]
-            self._stateful = bool(changed) or bool(self._stateful)
-            for buffer, kept in changed:
-                buffer.copy_(kept)
+            for buffers, before in places:
+                if [*map(id, buffers.values())] != [*map(id, before.values())]:
+                    self.writes_buffers = True
+                    buffers.clear()
+                    buffers.update(before)
+            for buffer, kept in values:
+                if not torch.equal(bits(buffer), bits(kept)):
+                    self.writes_buffers = True
+                    buffer.copy_(kept)
+
+
+def _own(value: Any) -> Any:
+    """A copy, as the model may work in place."""
+    return value.detach().clone() if isinstance(value, torch.Tensor) else value
+
+
+@contextlib.contextmanager
+def _kept_random_state(device: torch.device) -> Iterator[None]:
+    """The random states of torch, numpy and Python, again afterwards."""
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - a model may draw from it
+    devices = [] if device.type == "cpu" else [device]
+    try:
+        with torch.random.fork_rng(devices=devices, device_type=device.type if devices else "cuda"):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)  # noqa: NPY002

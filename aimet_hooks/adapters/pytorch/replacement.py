@@ -8,8 +8,19 @@ import numpy as np
 import torch
 from torch import nn
 
+from aimet_hooks.adapters.pytorch.weights import plain
+
 if TYPE_CHECKING:
-    from aimet_hooks.factorization import Factor, Replacement
+    from aimet_hooks.adapters.pytorch.weights import Plain
+    from aimet_hooks.factorization import Array, Replacement
+
+
+def weight_of(module: nn.Module) -> Array:
+    """The weight of a layer: (out, in, *kernel), float64 for float64, else float32."""
+    weight = plain(module).weight.detach()
+    dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
+    array: Array = np.asarray(weight.to("cpu", dtype).numpy())
+    return array
 
 
 def sequential(module: nn.Module, replacement: Replacement) -> nn.Sequential:
@@ -17,44 +28,47 @@ def sequential(module: nn.Module, replacement: Replacement) -> nn.Sequential:
 
     The weights are new and need a gradient if the layer's did; the second module takes the layer's own bias.
     """
-    first, second = (
-        skeleton(module, factor.weight.shape, factor.axes) for factor in (replacement.first, replacement.second)
+    layer = plain(module)
+    return in_a_row(
+        layer,
+        [
+            (torch.from_numpy(np.ascontiguousarray(factor.weight)), factor.axes)
+            for factor in (replacement.first, replacement.second)
+        ],
     )
-    first.weight = _parameter(replacement.first, module)
-    second.weight = _parameter(replacement.second, module)
-    second.bias = module.bias
-    return nn.Sequential(first, second).train(module.training)
 
 
-def skeleton(module: nn.Module, shape: tuple[int, ...], axes: tuple[int, ...]) -> nn.Module:
-    """One of the two modules, its weight not there yet (on the meta device: no memory, no random numbers)."""
-    if isinstance(module, nn.Linear):
+def in_a_row(layer: Plain, factors: list[tuple[torch.Tensor, tuple[int, ...]]]) -> nn.Sequential:
+    """The modules with these weights, (out, in, *kernel), each with the layer's settings on its own spatial axes."""
+    parts = []
+    for values, axes in factors:
+        part = _skeleton(layer, tuple(values.shape), axes)
+        own = values.to(device=layer.weight.device, dtype=layer.weight.dtype, copy=True)
+        part.weight = nn.Parameter(own, requires_grad=layer.weight.requires_grad)
+        parts.append(part)
+    parts[-1]._parameters["bias"] = layer._parameters["bias"]
+    return nn.Sequential(*parts).train(layer.training)
+
+
+def _skeleton(layer: Plain, shape: tuple[int, ...], axes: tuple[int, ...]) -> nn.Module:
+    """One of the modules, its weight not there yet (on the meta device: no memory, no random numbers)."""
+    if isinstance(layer, nn.Linear):
         return nn.Linear(shape[1], shape[0], bias=False, device="meta")
-    if not isinstance(module, (nn.Conv1d, nn.Conv2d)):
-        raise TypeError(f"{type(module).__name__} has no replacement")
-    kind = nn.Conv1d if isinstance(module, nn.Conv1d) else nn.Conv2d
 
     def on_axes(values: tuple[int, ...], otherwise: int) -> tuple[int, ...]:
         return tuple(value if axis in axes else otherwise for axis, value in enumerate(values))
 
+    padding = layer.padding if isinstance(layer.padding, str) else on_axes(layer.padding, 0)
+    pads = padding == "same" and bool(axes) if isinstance(padding, str) else any(padding)
+    kind: type[nn.Module] = nn.Conv1d if isinstance(layer, nn.Conv1d) else nn.Conv2d
     return kind(
         shape[1],
         shape[0],
-        shape[2:],  # type: ignore[arg-type]
-        stride=on_axes(module.stride, 1),  # type: ignore[arg-type]
-        padding=module.padding if isinstance(module.padding, str) else on_axes(module.padding, 0),  # type: ignore[arg-type]
-        dilation=on_axes(module.dilation, 1),  # type: ignore[arg-type]
+        shape[2:],
+        stride=on_axes(layer.stride, 1),
+        padding=padding,
+        dilation=on_axes(layer.dilation, 1),
         bias=False,
-        padding_mode=module.padding_mode,
+        padding_mode=layer.padding_mode if pads else "zeros",  # no mode copies the input, where there is nothing to pad
         device="meta",
-    )
-
-
-def _parameter(factor: Factor, module: nn.Module) -> nn.Parameter:
-    weight = module.weight
-    if not isinstance(weight, torch.Tensor):
-        raise TypeError(f"{type(module).__name__} has no weight")
-    values = torch.from_numpy(np.ascontiguousarray(factor.weight))
-    return nn.Parameter(
-        values.to(device=weight.device, dtype=weight.dtype, copy=True), requires_grad=weight.requires_grad
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
@@ -10,70 +12,110 @@ import torch
 from torch import nn
 
 from aimet_hooks.adapters.pytorch import replacement
-from aimet_hooks.adapters.pytorch.survey import REPLACEABLE, Slot, slots
-from aimet_hooks.errors import RecordingError, UsageError, nearest
+from aimet_hooks.adapters.pytorch.tree import slots, unwrapped
+from aimet_hooks.adapters.pytorch.weights import REPLACEABLE, is_parameter, plain
+from aimet_hooks.errors import RecordingError, ResultsDirError, UsageError, nearest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from aimet_hooks.adapters.pytorch.tree import Slot
+
 WEIGHTS_FILE = "weights.safetensors"
+SCHEMA = 1
 
 
 def save_weights(model: nn.Module, directory: Path) -> None:
-    """Write all parameters and persistent buffers; tensors that are shared are written once."""
+    """Write all parameters and persistent buffers; tensors that are shared are written once.
+
+    Raises:
+        ResultsDirError: If the model's state holds what is no tensor.
+    """
+    strange = [name for name, value in model.state_dict().items() if not isinstance(value, torch.Tensor)]
+    if strange:
+        raise ResultsDirError(
+            f"the model cannot be saved as safetensors: {strange[0]!r} of its state is no tensor; "
+            "keep it with torch.save(result.model.state_dict(), file)"
+        )
     temporary = directory / f"{WEIGHTS_FILE}.part"
     safetensors.torch.save_model(model, str(temporary))
     temporary.replace(directory / WEIGHTS_FILE)
 
 
 def load(model: nn.Module, directory: Path, weights: Path | None) -> nn.Module:
-    """Replace the layers that ``compression.json`` names by modules of the right shapes, and load the weights."""
+    """Replace the layers that ``compression.json`` names by modules of the right shapes, and load the weights.
+
+    A model that does not fit is left as it was, but for weights that were loaded before that showed.
+    """
     if not isinstance(model, nn.Module):
         raise UsageError(f"fresh_model is a {type(model).__name__}; give a torch.nn.Module of the original class")
+    root = unwrapped(model)
+    if any(parameter.is_meta for parameter in root.parameters()):
+        raise UsageError("fresh_model is on the meta device; give it memory with fresh_model.to_empty(device='cpu')")
     description = directory / "compression.json"
-    by_name = {slot.name: slot for slot in slots(model)}
-    for name, shape in _shapes(description).items():
+    by_name = {slot.name: slot for slot in slots(root)}
+    replaced = []
+    for name, split in _splits(description).items():
         slot = by_name.get(name)
-        if slot is None or slot.parent is None:
+        if slot is None:
             raise RecordingError(f"{description} has layer {name!r}, which the model has not{nearest(name, by_name)}")
-        slot.parent._modules[slot.key] = _empty(slot, shape, description)
-    _load_strictly(model, weights or directory / WEIGHTS_FILE)
+        replaced.append((slot, _empty(slot, split, description)))
+    try:
+        for slot, module in replaced:
+            slot.put(module)
+        _load_strictly(root, weights or directory / WEIGHTS_FILE)
+    except BaseException:
+        for slot, _ in replaced:
+            slot.put(slot.module)
+        raise
     return model
 
 
-def _shapes(path: Path) -> dict[str, tuple[int, tuple[int, ...]]]:
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """How a layer was split: channels between the two, spatial axes of the first."""
+
+    rank: int
+    first_axes: tuple[int, ...]
+
+
+def _splits(path: Path) -> dict[str, _Split]:
     try:
         content = json.loads(path.read_text("utf-8"))
-        layers = content["layers"]
-        return {str(name): (int(entry["rank"]), tuple(map(int, entry["first_axes"]))) for name, entry in layers.items()}
+        schema, layers = content["schema"], content["layers"]
+        splits = {str(name): _Split(entry["rank"], tuple(entry["first_axes"])) for name, entry in layers.items()}
     except OSError as error:
         raise RecordingError(
             f"cannot read {path}: {error.strerror}; give the directory that result.save wrote"
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RecordingError(f"{path} does not describe a compression: {error!r}") from error
+    if schema != SCHEMA:
+        raise RecordingError(f"{path} is of schema {schema!r}, this version of aimet-hooks reads {SCHEMA}")
+    return splits
 
 
-def _empty(slot: Slot, shape: tuple[int, tuple[int, ...]], path: Path) -> nn.Sequential:
-    module, (rank, first_axes) = slot.module, shape
-    weight = getattr(module, "weight", None)
-    if type(module) not in REPLACEABLE or not isinstance(weight, torch.Tensor):
+def _empty(slot: Slot, split: _Split, path: Path) -> nn.Sequential:
+    """The two modules that stand for a layer, their weights not set."""
+    module = slot.module
+    if slot.parent is None or type(module) not in REPLACEABLE or not is_parameter(module):
         raise RecordingError(
             f"{path}: layer {slot.name!r} is a {type(module).__name__} in this model, which was not compressed"
         )
-    spatial = range(weight.dim() - 2)
-    if not 1 <= rank <= weight.numel() or not set(first_axes) <= set(spatial):
-        raise RecordingError(f"{path}: layer {slot.name!r} cannot have rank {rank} on axes {list(first_axes)}")
-    others = tuple(axis for axis in spatial if axis not in first_axes)
-    modules = []
-    for ends, axes in (((rank, weight.shape[1]), first_axes), ((weight.shape[0], rank), others)):
-        kernel = tuple(weight.shape[axis + 2] if axis in axes else 1 for axis in spatial)
-        part = replacement.skeleton(module, (*ends, *kernel), axes)
-        values = torch.empty((*ends, *kernel), dtype=weight.dtype, device=weight.device)
-        part.weight = nn.Parameter(values, requires_grad=weight.requires_grad)
-        modules.append(part)
-    modules[1].bias = module.bias
-    return nn.Sequential(*modules).train(module.training)
+    layer = plain(module)
+    out_channels, in_channels, *kernel = layer.weight.shape
+    axes = (split.first_axes, tuple(axis for axis in range(len(kernel)) if axis not in split.first_axes))
+    kernels = [tuple(size if axis in own else 1 for axis, size in enumerate(kernel)) for own in axes]
+    full = min(in_channels * prod(kernels[0]), out_channels * prod(kernels[1]))
+    if split.rank not in range(1, full + 1) or not set(split.first_axes) <= set(range(len(kernel))):
+        raise RecordingError(
+            f"{path}: layer {slot.name!r} of shape {tuple(layer.weight.shape)} cannot have rank {split.rank!r} "
+            f"on axes {list(split.first_axes)}"
+        )
+    shapes = ((split.rank, in_channels, *kernels[0]), (out_channels, split.rank, *kernels[1]))
+    return replacement.in_a_row(
+        layer, [(layer.weight.detach().new_empty(shape), own) for shape, own in zip(shapes, axes, strict=True)]
+    )
 
 
 def _load_strictly(model: nn.Module, path: Path) -> None:
@@ -81,10 +123,17 @@ def _load_strictly(model: nn.Module, path: Path) -> None:
         raise RecordingError(f"there is no file {str(path)!r}; give the directory that result.save wrote")
     try:
         if path.suffix == ".safetensors":
-            safetensors.torch.load_model(model, str(path), strict=True)
+            missing, unexpected = safetensors.torch.load_model(model, str(path), strict=False)
         else:
             state: Any = torch.load(path, map_location="cpu", weights_only=True)
-            model.load_state_dict(state, strict=True)
+            missing, unexpected = model.load_state_dict(state, strict=False)
     except Exception as error:
-        text = " ".join(str(error).split())[:500]
-        raise RecordingError(f"{path} does not fit the compressed {type(model).__name__}: {text}") from error
+        raise _does_not_fit(path, model, " ".join(str(error).split())) from error
+    known = model.state_dict()
+    unexpected = [name for name in unexpected if name not in known]  # torch takes no name with a dot for a known one
+    if missing or unexpected:
+        raise _does_not_fit(path, model, f"missing are {sorted(missing)}, unexpected are {sorted(unexpected)}")
+
+
+def _does_not_fit(path: Path, model: nn.Module, why: str) -> RecordingError:
+    return RecordingError(f"{path} does not fit the compressed {type(model).__name__}: {why[:500]}")
