@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,12 +10,14 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from aimet_hooks.adapters.onnx_graph import rewrite
+from aimet_hooks.adapters.onnx_graph import saving
 from aimet_hooks.adapters.onnx_graph.example import Example
 from aimet_hooks.adapters.onnx_graph.graph_index import GraphIndex
+from aimet_hooks.adapters.onnx_graph.reading import read
+from aimet_hooks.adapters.onnx_graph.rewrite import rewritten
 from aimet_hooks.adapters.onnx_graph.survey import WeightNode, survey
 from aimet_hooks.adapters.onnx_graph.weight_store import WeightStore
-from aimet_hooks.errors import ModelError, UsageError
+from aimet_hooks.errors import ModelError, UsageError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from aimet_hooks.adapters import ExampleInput, SessionSettings
     from aimet_hooks.factorization import Array, Replacement
     from aimet_hooks.layers import Layer
-
-OLDEST_OPSET = 11
 
 
 class OnnxAdapter:
@@ -38,12 +37,12 @@ class OnnxAdapter:
 
     Raises:
         ModelError: If the file cannot be read, is no ONNX model, or is of an opset before 11.
-        UsageError: If the example does not fit the model's inputs.
+        UsageError: If the example does not fit the model's inputs, or onnxruntime has no such provider.
     """
 
     def __init__(self, model: onnx.ModelProto | str | Path, example: ExampleInput, session: SessionSettings) -> None:
-        source, base = _loaded(model)
-        _check_opset(source)
+        _check_session(session)
+        source, base = read(model)
         self.model_name = Path(model).name if isinstance(model, (str, Path)) else source.graph.name or "onnx model"
         self._session = session
         self._store = WeightStore(source, base)
@@ -74,8 +73,8 @@ class OnnxAdapter:
     def weight(self, name: str) -> Array:
         """(out, in, *kernel) float64 for a double weight, else float32."""
         found = self._nodes[name]
-        values = self._store.array(found.weight.tensor)
-        array: Array = np.asarray(values, np.float64 if values.dtype == np.float64 else np.float32)
+        values = self._store.array(found.weight)
+        array: Array = values.astype(np.float64 if values.dtype == np.float64 else np.float32, copy=False)
         return array.T if found.transposed else array
 
     def names_within(self, module: object) -> set[str]:
@@ -86,12 +85,17 @@ class OnnxAdapter:
     @contextlib.contextmanager
     def original(self) -> Iterator[onnxruntime.InferenceSession]:
         """A session of the model as it is."""
-        yield self._session_of(self._store.model)
+        yield self._session_of(self._store.model, self._session.options)
 
     @contextlib.contextmanager
     def swapped(self, name: str, replacement: Replacement) -> Iterator[onnxruntime.InferenceSession]:
         """A session of the model with one node replaced."""
-        yield self._session_of(self._rewritten({name: replacement}))
+        yield self._session_of(self._rewritten({name: replacement}), self._session.options)
+
+    @contextlib.contextmanager
+    def replaced(self, replacements: Mapping[str, Replacement]) -> Iterator[onnxruntime.InferenceSession]:
+        """A session of the model with several nodes replaced."""
+        yield self._session_of(self._rewritten(replacements), self._session.options)
 
     def run_example(self, native: onnxruntime.InferenceSession) -> None:
         """Run the example input once."""
@@ -103,7 +107,7 @@ class OnnxAdapter:
 
     def fingerprint(self) -> str:
         """SHA-256 of the graph and of the weights."""
-        digest = hashlib.sha256(self._store.digest.digest())
+        digest = self._store.digest.copy()
         for node in self._store.model.graph.node:
             digest.update(node.SerializeToString(deterministic=True))
         return digest.hexdigest()
@@ -127,34 +131,26 @@ class OnnxAdapter:
         """The whole model with nodes replaced and all weights inside."""
         model = self._rewritten(replacements)
         for tensor in model.graph.initializer:
-            tensor.CopyFrom(self._store.inlined(tensor))
+            whole = self._store.inlined(tensor)
+            if whole is not tensor:
+                tensor.CopyFrom(whole)
         return model
-
-    @contextlib.contextmanager
-    def replaced(self, replacements: Mapping[str, Replacement]) -> Iterator[onnxruntime.InferenceSession]:
-        """A session of the model with nodes replaced."""
-        yield self._session_of(self._rewritten(replacements))
 
     @property
     def _providers(self) -> list[Any]:
         return list(self._session.providers or ["CPUExecutionProvider"])
 
     def _rewritten(self, replacements: Mapping[str, Replacement]) -> onnx.ModelProto:
-        model = onnx.ModelProto()
-        model.CopyFrom(self._store.model)
-        for name, replacement in replacements.items():
-            rewrite.replace(model.graph, name, self._nodes[name], replacement)
-        return model
+        found = [(self._nodes[name], replacement) for name, replacement in replacements.items()]
+        return rewritten(self._store.model, self._index, found)
 
     def _session_of(
-        self, model: onnx.ModelProto, options: onnxruntime.SessionOptions | None = None
+        self, model: onnx.ModelProto, options: onnxruntime.SessionOptions | None
     ) -> onnxruntime.InferenceSession:
         path = self._store.directory / "graph.onnx"
-        path.write_bytes(model.SerializeToString())
+        saving.save(model, path)
         try:
-            return onnxruntime.InferenceSession(
-                str(path), sess_options=options or self._session.options, providers=self._providers
-            )
+            return onnxruntime.InferenceSession(str(path), sess_options=options, providers=self._providers)
         except Exception as error:
             raise ModelError(f"onnxruntime cannot load {self.model_name}: {error}") from error
 
@@ -162,25 +158,18 @@ class OnnxAdapter:
         """Shapes of values for the example, from one run with a Shape node on each."""
         model = onnx.ModelProto()
         model.CopyFrom(self._store.model)
-        del model.graph.output[:]
         names = [f"aimet_hooks_shape_{at}" for at in range(len(values))]
         for name, value in zip(names, values, strict=True):
             model.graph.node.append(onnx.helper.make_node("Shape", [value], [name]))
             model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, None))
-        if not names:
-            return {}
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        session = self._session_of(model, options)
+        session = self._session_of(model, self._session.options or _quiet_options())
         try:
-            found = session.run(names, self._example.feeds)
+            found = session.run(names or None, self._example.feeds)
         except Exception as error:
             raise ModelError(
                 f"{self.model_name} fails on the example input: {error}; check input_shape or example_inputs"
             ) from error
-        return {value: tuple(map(int, shape)) for value, shape in zip(values, found, strict=True)}
+        return {value: tuple(map(int, shape)) for value, shape in zip(values, found, strict=bool(values))}
 
 
 class OnnxBuild:
@@ -209,6 +198,7 @@ class OnnxBuild:
         Raises:
             UsageError: Always.
         """
+        del trainer, name
         raise UsageError(f"trainer is for torch models; {self._adapter.model_name} is an ONNX model")
 
     def evaluated(self) -> contextlib.AbstractContextManager[onnxruntime.InferenceSession]:
@@ -216,24 +206,25 @@ class OnnxBuild:
         return self._adapter.replaced(self._replacements)
 
 
-def _loaded(model: onnx.ModelProto | str | Path) -> tuple[onnx.ModelProto, Path | None]:
-    if isinstance(model, onnx.ModelProto):
-        return model, None
-    path = Path(model)
-    if not path.is_file():
-        raise ModelError(f"there is no file {str(path)!r}; give the path of an .onnx file")
-    try:
-        loaded = onnx.load(str(path), load_external_data=False)
-    except Exception as error:
-        raise ModelError(f"{str(path)!r} is not an ONNX model: {error}") from error
-    if not loaded.graph.node:
-        raise ModelError(f"{str(path)!r} is not an ONNX model: it has no nodes")
-    return loaded, path.parent
+def _quiet_options() -> onnxruntime.SessionOptions:
+    """For the one run that shows the shapes, unless the user has options: they may bring custom operators."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return options
 
 
-def _check_opset(model: onnx.ModelProto) -> None:
-    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
-    if opset < OLDEST_OPSET:
-        raise ModelError(
-            f"the model is of opset {opset}, {OLDEST_OPSET} or newer is needed; onnx.version_converter.convert_version can help"
+def _check_session(session: SessionSettings) -> None:
+    if session.options is not None and not isinstance(session.options, onnxruntime.SessionOptions):
+        raise UsageError(
+            f"session_options is a {type(session.options).__name__}; give an onnxruntime.SessionOptions, as "
+            "options = onnxruntime.SessionOptions(); options.intra_op_num_threads = 4"
         )
+    if isinstance(session.providers, str):
+        raise UsageError(f"providers is the string {session.providers!r}; give a list: [{session.providers!r}]")
+    known = onnxruntime.get_available_providers()
+    for provider in session.providers or ():
+        name = provider[0] if isinstance(provider, tuple) else provider
+        if name not in known:
+            raise UsageError(f"providers has {name!r}, which this onnxruntime does not have{nearest(str(name), known)}")

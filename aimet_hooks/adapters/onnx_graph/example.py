@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import helper
+from onnx import TensorProto, helper
 
 from aimet_hooks.errors import UsageError, nearest
 
@@ -32,6 +32,9 @@ class Example:
     def __init__(self, graph: GraphProto, example: ExampleInput) -> None:
         initializers = {tensor.name for tensor in graph.initializer}
         self._inputs = {value.name: value for value in graph.input if value.name not in initializers}
+        for name, value in self._inputs.items():
+            if not value.type.HasField("tensor_type"):
+                raise UsageError(f"input {name!r} of the model is no tensor, which is not supported")
         self.notes: list[str] = []
         self.feeds: dict[str, npt.NDArray[Any]] = self._feeds(example)
         first = next(iter(self.feeds.values()), None)
@@ -39,52 +42,70 @@ class Example:
 
     def _feeds(self, example: ExampleInput) -> dict[str, npt.NDArray[Any]]:
         if example.values is not None:
-            return self._given(example.values)
+            given = self._named(example.values) if isinstance(example.values, Mapping) else self._listed(example.values)
+            return {name: _as_declared(given[name], value) for name, value in self._inputs.items()}
         if example.shape is None:
-            return {name: _array(self._declared_shape(value), value) for name, value in self._inputs.items()}
+            return {name: _made_up(self._declared_shape(value), value) for name, value in self._inputs.items()}
         if len(self._inputs) != 1:
             raise UsageError(
-                f"input_shape is for a model with one input, this one has {len(self._inputs)} ({', '.join(self._inputs)}); "
-                "give example_inputs={name: array}"
+                f"input_shape is for a model with one input, this one has {len(self._inputs)} "
+                f"({', '.join(self._inputs) or 'none'}); give example_inputs={{name: array}}"
             )
-        name, value = next(iter(self._inputs.items()))
-        return {name: _array(example.shape, value)}
+        return {name: _made_up(example.shape, value) for name, value in self._inputs.items()}
 
-    def _given(self, values: Any) -> dict[str, npt.NDArray[Any]]:
-        if isinstance(values, Mapping):
-            for name in values:
-                if name not in self._inputs:
-                    raise UsageError(
-                        f"example_inputs has {name!r}, which is no input of the model{nearest(str(name), self._inputs)}"
-                    )
-            given = dict(values)
-        else:
-            listed = values if isinstance(values, (tuple, list)) else (values,)
-            given = dict(zip(self._inputs, listed, strict=False))
-            if len(listed) > len(self._inputs):
-                raise UsageError(f"example_inputs has {len(listed)} values, the model has {len(self._inputs)} inputs")
-        missing = [name for name in self._inputs if name not in given]
+    def _named(self, values: Mapping[Any, Any]) -> Mapping[Any, Any]:
+        for name in values:
+            if name not in self._inputs:
+                raise UsageError(
+                    f"example_inputs has {name!r}, which is no input of the model{nearest(str(name), self._inputs)}"
+                )
+        missing = [name for name in self._inputs if name not in values]
         if missing:
             raise UsageError(f"example_inputs lacks input {missing[0]!r} of the model; give one value for each input")
-        return {name: np.asarray(given[name]) for name in self._inputs}
+        return values
+
+    def _listed(self, values: Any) -> Mapping[Any, Any]:
+        listed = values if isinstance(values, (tuple, list)) else (values,)
+        if len(listed) != len(self._inputs):
+            raise UsageError(
+                f"example_inputs has {len(listed)} values, the model has {len(self._inputs)} inputs "
+                f"({', '.join(self._inputs)}); give one value for each, as a tuple or by name"
+            )
+        return dict(zip(self._inputs, listed, strict=True))
 
     def _declared_shape(self, value: ValueInfoProto) -> tuple[int, ...]:
+        tensor = value.type.tensor_type
+        if not tensor.HasField("shape"):
+            raise UsageError(
+                f"the model does not declare the shape of its input {value.name!r}; give input_shape or example_inputs"
+            )
         shape = []
-        for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
+        for axis, dimension in enumerate(tensor.shape.dim):
             if dimension.HasField("dim_value") and dimension.dim_value > 0:
                 shape.append(dimension.dim_value)
                 continue
             shape.append(1)
             self.notes.append(
-                f"input {value.name!r}: dimension {axis} ({dimension.dim_param or 'not given'}) is not fixed and counts as 1; "
-                "MACs depend on it, input_shape sets it"
+                f"input {value.name!r}: dimension {axis} ({dimension.dim_param or 'not given'}) is not fixed and "
+                "counts as 1; MACs depend on it, input_shape or example_inputs sets it"
             )
         return tuple(shape)
 
 
-def _array(shape: tuple[int, ...], value: ValueInfoProto) -> npt.NDArray[Any]:
+def _made_up(shape: tuple[int, ...], value: ValueInfoProto) -> npt.NDArray[Any]:
     """Seeded normal numbers for a floating input, zeros for any other (an index is then within its range)."""
-    dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+    element = value.type.tensor_type.elem_type
+    if element == TensorProto.STRING:
+        return np.full(shape, "", np.object_)
+    dtype = helper.tensor_dtype_to_np_dtype(element)
     if not np.issubdtype(dtype, np.floating):
         return np.zeros(shape, dtype)
     return np.random.default_rng(0).standard_normal(shape).astype(dtype)
+
+
+def _as_declared(given: Any, value: ValueInfoProto) -> npt.NDArray[Any]:
+    """The user's array or tensor; a float of another size is cast to what the input takes."""
+    array = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
+    dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+    floats = np.issubdtype(array.dtype, np.floating) and np.issubdtype(dtype, np.floating)
+    return array.astype(dtype) if floats else array

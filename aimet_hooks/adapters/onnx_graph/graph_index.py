@@ -3,116 +3,109 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
+from aimet_hooks.adapters.onnx_graph.protobuf import STANDARD_DOMAINS, constant_tensor, subgraphs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from onnx import GraphProto, NodeProto, TensorProto
 
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """A weight that is there when the model is loaded.
-
-    Attributes:
-        tensor: Its values (or where they are).
-        chain: Names of the values that carry it, the tensor's own first, then the outputs of Identity nodes.
-    """
-
-    tensor: TensorProto
-    chain: tuple[str, ...]
+_NOT_REPEATABLE = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli")
+_OUTPUT = "the graph's output"
 
 
 class GraphIndex:
-    """The main graph of a model, indexed once.
+    """The main graph of a model, indexed once. Identity nodes are seen through: they carry the value of their input.
+
+    Args:
+        graph: Its nodes' names are unique where they are set.
 
     Attributes:
-        names: For each node its name: its own where that is set and unique, else its first output's.
+        names: For each node a name that no other has: its own, or its first output's if it has none.
+        taken: Every name of a node or a value, the values of nested graphs included.
+        inputs: Names of the graph's inputs that are no initializers.
     """
 
     def __init__(self, graph: GraphProto) -> None:
-        self._initializers = {tensor.name: tensor for tensor in graph.initializer}
-        self._producers = {output: node for node in graph.node for output in node.output}
-        self._outputs = {value.name for value in graph.output}
-        self._readers: dict[str, list[str]] = defaultdict(list)
-        counts: dict[str, int] = defaultdict(int)
-        for node in graph.node:
-            counts[node.name] += 1
-        self.names = [
-            node.name if node.name and counts[node.name] == 1 else next(filter(None, node.output), f"#{index}")
-            for index, node in enumerate(graph.node)
-        ]
-        for name, node in zip(self.names, graph.node, strict=True):
-            for value in _reads(node):
-                self._readers[value].append(name)
-        self._constant_values = self._find_constant_values(graph)
+        self._tensors = {tensor.name: tensor for tensor in graph.initializer}
+        self.inputs = {value.name for value in graph.input} - self._tensors.keys()
+        self._producers: dict[str, NodeProto] = {}
+        self._origins: dict[str, str] = {}
+        self._carriers: dict[str, list[int]] = defaultdict(list)
+        self._users: dict[str, list[str]] = defaultdict(list)
+        self._constant_values = {*self._tensors, ""}
+        self.names = _node_names(graph)
+        self.taken = {item.name for items in (graph.initializer, graph.input, graph.output) for item in items}
+        for place, node in enumerate(graph.node):
+            self._add(place, node)
+        for value in graph.output:
+            self._users[self.origin(value.name)].append(_OUTPUT)
 
-    def constant(self, value: str) -> Constant | None:
-        """The weight behind a value: an initializer, a Constant node, or Identity nodes over one."""
-        chain = [value]
-        while (node := self._producers.get(chain[0])) is not None and node.op_type == "Identity":
-            chain.insert(0, node.input[0])
-        tensor = self._initializers.get(chain[0])
-        node = self._producers.get(chain[0])
-        if tensor is None and node is not None and node.op_type == "Constant":
-            tensor = next((attribute.t for attribute in node.attribute if attribute.name == "value"), None)
-        return Constant(tensor, tuple(chain)) if tensor is not None else None
+    def origin(self, value: str) -> str:
+        """The value that this one carries: itself, or what Identity nodes pass on."""
+        return self._origins.get(value, value)
 
-    def is_computed(self, value: str) -> bool:
-        """Whether a value follows from constants alone, though it is none."""
-        return value in self._constant_values and self.constant(value) is None
+    def constant(self, value: str) -> TensorProto | None:
+        """The tensor that a value carries: of an initializer or a Constant node."""
+        return self._tensors.get(self.origin(value))
+
+    def is_constant(self, value: str) -> bool:
+        """Whether a value follows from constants alone."""
+        return value in self._constant_values
 
     def producer(self, value: str) -> NodeProto | None:
-        """The node that makes a value, None for inputs and initializers."""
-        return self._producers.get(value)
+        """The node that makes what a value carries, None for inputs and initializers."""
+        return self._producers.get(self.origin(value))
 
-    def other_user(self, constant: Constant, name: str) -> str | None:
-        """Somebody other than the node ``name`` who reads the constant: a node's name, or "the graph's output"."""
-        identities = set(constant.chain[1:])
-        for value in constant.chain:
-            if value in self._outputs:
-                return "the graph's output"
-            for reader in self._readers[value]:
-                if reader != name and not self._is_identity_of(reader, identities):
-                    return reader
-        return None
+    def users(self, value: str) -> list[str]:
+        """Names of the nodes that read what a value carries, once for each time; an output of the graph is one too."""
+        return self._users[self.origin(value)]
 
-    def readers(self, value: str) -> int:
-        """How many inputs of nodes read a value, those of nested graphs included; an output of the graph counts as one."""
-        return len(self._readers[value]) + (value in self._outputs)
+    def carriers(self, value: str) -> list[int]:
+        """Places of the Constant and Identity nodes that make and pass on what a value carries."""
+        return self._carriers[self.origin(value)]
 
-    def _is_identity_of(self, reader: str, identities: set[str]) -> bool:
-        return any(
-            node.op_type == "Identity" and output in identities and reader in (node.name, output)
-            for output in identities
-            if (node := self._producers.get(output)) is not None
-        )
+    def _add(self, place: int, node: NodeProto) -> None:
+        self.taken.update((node.name, *node.input, *node.output))
+        if node.op_type == "Identity" and node.domain in STANDARD_DOMAINS:
+            origin = self.origin(node.input[0])
+            self._origins[node.output[0]] = origin
+            self._carriers[origin].append(place)
+        else:
+            self._add_reader(place, node)
+        nested = any(True for _ in subgraphs(node))
+        if not nested and node.op_type not in _NOT_REPEATABLE and self._constant_values.issuperset(node.input):
+            self._constant_values.update(node.output)
 
-    def _find_constant_values(self, graph: GraphProto) -> set[str]:
-        constant = {*self._initializers, ""}
-        for node in graph.node:
-            nested = any(
-                attribute.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for attribute in node.attribute
-            )
-            if not nested and not node.op_type.startswith("Random") and all(value in constant for value in node.input):
-                constant.update(node.output)
-        return constant
-
-
-def subgraphs(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
-    """The graphs in a node's attributes, as the branches of If and the body of Loop, by the attribute's name."""
-    for attribute in node.attribute:
-        if attribute.type == AttributeProto.GRAPH:
-            yield attribute.name, attribute.g
-        elif attribute.type == AttributeProto.GRAPHS:
-            yield from ((attribute.name, graph) for graph in attribute.graphs)
+    def _add_reader(self, place: int, node: NodeProto) -> None:
+        self._producers.update(dict.fromkeys(node.output, node))
+        tensor = constant_tensor(node)
+        if tensor is not None:
+            self._tensors[node.output[0]] = tensor
+            self._carriers[node.output[0]].append(place)
+        for value in node.input:
+            self._users[self.origin(value)].append(self.names[place])
+        for value in _values_in_subgraphs(node):
+            self.taken.add(value)
+            self._users[self.origin(value)].append(self.names[place])
 
 
-def _reads(node: NodeProto) -> Iterator[str]:
-    yield from filter(None, node.input)
+def _node_names(graph: GraphProto) -> list[str]:
+    """The nodes' own names; for one without, its first output, which may have to be told from a node's name."""
+    own = {node.name for node in graph.node}
+    names = []
+    for place, node in enumerate(graph.node):
+        output = next(filter(None, node.output), "")
+        names.append(node.name or (output if output not in own else f"{output}#{place}"))
+    return names
+
+
+def _values_in_subgraphs(node: NodeProto) -> Iterator[str]:
     for _, graph in subgraphs(node):
         for inner in graph.node:
-            yield from _reads(inner)
-        yield from (value.name for value in graph.output)
+            yield from (*inner.input, *inner.output)
+            yield from _values_in_subgraphs(inner)
+        for items in (graph.input, graph.output, graph.initializer):
+            yield from (item.name for item in items)

@@ -1,40 +1,66 @@
-"""Replace a node of an ONNX graph by two."""
+"""Replace nodes of an ONNX graph by two each."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from aimet_hooks.adapters.onnx_graph.graph_index import GraphIndex
+from aimet_hooks.adapters.onnx_graph.protobuf import copy_without
+from aimet_hooks.adapters.onnx_graph.weight_store import OLD_IR_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    import onnx
+
+    from aimet_hooks.adapters.onnx_graph.graph_index import GraphIndex
     from aimet_hooks.adapters.onnx_graph.survey import WeightNode
     from aimet_hooks.factorization import Factor, Replacement
 
 
-def replace(graph: GraphProto, name: str, found: WeightNode, replacement: Replacement) -> None:
-    """Put two nodes in the place of the node at ``found.index`` plus what was inserted before it.
+def rewritten(
+    model: onnx.ModelProto, index: GraphIndex, replacements: Iterable[tuple[WeightNode, Replacement]]
+) -> onnx.ModelProto:
+    """A copy of a model, in one pass, with two nodes in the place of each of these.
 
-    The node is looked for by its outputs, which stay the same. Its old weight goes, with everything that only led to
-    it.
+    Their old weights are left out, with the Constant and Identity nodes that led to them: nobody else reads them.
     """
-    place = next(at for at, node in enumerate(graph.node) if found.weight.chain[-1] in node.input)
-    node = graph.node[place]
-    names = _fresh(graph, f"{name}/0", f"{name}/1", f"{name}/between", f"{name}/0.weight", f"{name}/1.weight")
-    first_name, second_name, between, *weights = names
+    new_nodes: dict[int, Sequence[NodeProto]] = {}
+    new_weights: list[TensorProto] = []
+    gone: set[str] = set()
+    for found, replacement in replacements:
+        node = model.graph.node[found.place]
+        value = node.input[1]
+        new_nodes.update(dict.fromkeys(index.carriers(value), ()))
+        gone.update((index.origin(value), *(model.graph.node[at].output[0] for at in index.carriers(value))))
+        weights, new_nodes[found.place] = _factored(node, found, replacement, index)
+        new_weights += weights
+    result = copy_without(model, ("node", "initializer", "input", "value_info"))
+    for place, node in enumerate(model.graph.node):
+        result.graph.node.extend(new_nodes.get(place, (node,)))
+    for name in ("initializer", "input", "value_info"):
+        getattr(result.graph, name).extend(item for item in getattr(model.graph, name) if item.name not in gone)
+    result.graph.initializer.extend(new_weights)
+    if model.ir_version <= OLD_IR_VERSION:
+        result.graph.input.extend(_declared(tensor) for tensor in new_weights)
+    return result
+
+
+def _factored(
+    node: NodeProto, found: WeightNode, replacement: Replacement, index: GraphIndex
+) -> tuple[list[TensorProto], list[NodeProto]]:
+    """The weights and the nodes that replace a node; inputs, outputs and bias are the node's own."""
+    first_name, second_name, between, *weights = (
+        _fresh(f"{found.name}/{part}", index.taken) for part in ("0", "1", "between", "0.weight", "1.weight")
+    )
     first = _node(node, first_name, [node.input[0], weights[0]], [between], replacement.first)
     second = _node(node, second_name, [between, weights[1], *node.input[2:]], list(node.output), replacement.second)
     if node.op_type == "Gemm":  # alpha * (A B) + beta * C: the first node is the bare product
         _drop_attributes(first, ("alpha", "beta"))
-    for tensor_name, factor in zip(weights, (replacement.first, replacement.second), strict=True):
-        graph.initializer.append(_tensor(tensor_name, factor, found))
-    graph.node[place].CopyFrom(second)
-    graph.node.insert(place, first)
-    _drop_unread(graph, found.weight.chain)
+    tensors = [_tensor(weights[0], replacement.first, found), _tensor(weights[1], replacement.second, found)]
+    return tensors, [first, second]
 
 
 def _node(original: NodeProto, name: str, inputs: list[str], outputs: list[str], factor: Factor) -> NodeProto:
@@ -54,11 +80,10 @@ def _set_axes(node: NodeProto, factor: Factor) -> None:
     neutral = {"strides": 1, "dilations": 1, "pads": 0}
     for attribute in node.attribute:
         if attribute.name in neutral:
-            kept = [
+            attribute.ints[:] = [
                 value if at % spatial in factor.axes else neutral[attribute.name]
                 for at, value in enumerate(attribute.ints)
             ]
-            attribute.ints[:] = kept
     _drop_attributes(node, ("kernel_shape",))
     node.attribute.append(helper.make_attribute("kernel_shape", factor.weight.shape[2:]))
 
@@ -71,34 +96,21 @@ def _drop_attributes(node: NodeProto, names: Iterable[str]) -> None:
 
 def _tensor(name: str, factor: Factor, found: WeightNode) -> TensorProto:
     """The factor's weight in the type and the orientation of the weight that it replaces."""
-    dtype = helper.tensor_dtype_to_np_dtype(found.weight.tensor.data_type)
     values: Any = factor.weight.T if found.transposed else factor.weight
+    if found.weight.data_type == TensorProto.BFLOAT16:  # numpy has none
+        return helper.make_tensor(name, TensorProto.BFLOAT16, values.shape, values.ravel())
+    dtype = helper.tensor_dtype_to_np_dtype(found.weight.data_type)
     return numpy_helper.from_array(np.ascontiguousarray(values, dtype=dtype), name)
 
 
-def _drop_unread(graph: GraphProto, chain: tuple[str, ...]) -> None:
-    """Remove what made the old weight, from the last Identity back to the tensor, as far as nobody else reads it."""
-    for value in reversed(chain):
-        if GraphIndex(graph).readers(value):
-            return
-        for repeated in (graph.node, graph.initializer, graph.input, graph.value_info):
-            for at in reversed(range(len(repeated))):
-                item = repeated[at]
-                if value in item.output if isinstance(item, NodeProto) else item.name == value:
-                    del repeated[at]
+def _declared(tensor: TensorProto) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
 
 
-def _fresh(graph: GraphProto, *wanted: str) -> list[str]:
-    """Names that the graph does not have yet."""
-    taken = {value for node in graph.node for value in (node.name, *node.input, *node.output)}
-    taken.update(
-        item.name for items in (graph.initializer, graph.input, graph.output, graph.value_info) for item in items
-    )
-    names = []
-    for name in wanted:
-        candidate, count = name, 1
-        while candidate in taken:
-            count += 1
-            candidate = f"{name}.{count}"
-        names.append(candidate)
-    return names
+def _fresh(wanted: str, taken: set[str]) -> str:
+    """``wanted``, or with the first number behind it that makes it a name which the graph does not have yet."""
+    name, count = wanted, 1
+    while name in taken:
+        count += 1
+        name = f"{wanted}.{count}"
+    return name

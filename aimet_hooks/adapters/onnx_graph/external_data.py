@@ -1,0 +1,75 @@
+"""Values of tensors in a file beside the model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO
+
+import onnx
+from onnx import TensorProto, external_data_helper, numpy_helper
+
+from aimet_hooks.adapters.onnx_graph.protobuf import tensor_bytes
+from aimet_hooks.errors import ModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ALIGNMENT = 64
+
+
+def is_external(tensor: TensorProto) -> bool:
+    """Whether the values lie in a file."""
+    return bool(external_data_helper.uses_external_data(tensor))
+
+
+def inlined(tensor: TensorProto, folder: Path | None) -> TensorProto:
+    """A tensor with its values inside; the tensor itself if they are already.
+
+    Args:
+        tensor: Stays as it is.
+        folder: Where the model lies, None if it came without a file.
+
+    Raises:
+        ModelError: If the file cannot be read, is too short, or lies outside of the folder.
+    """
+    if not is_external(tensor):
+        return tensor
+    if folder is None:
+        raise ModelError(
+            f"tensor {tensor.name!r} has its values in an external file; "
+            "give the path of the .onnx file, or load the model with its external data"
+        )
+    whole = TensorProto()
+    whole.CopyFrom(tensor)
+    try:
+        external_data_helper.load_external_data_for_tensor(whole, str(folder))
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise ModelError(f"the external data of tensor {tensor.name!r} cannot be read: {error}") from error
+    whole.ClearField("external_data")
+    whole.data_location = TensorProto.DEFAULT
+    found, wanted = len(whole.raw_data), tensor_bytes(tensor)
+    if wanted is not None and found != wanted:
+        raise ModelError(
+            f"the external data of tensor {tensor.name!r} is {found:,} bytes long, its shape needs {wanted:,}; "
+            "the file was cut off or belongs to another model"
+        )
+    return whole
+
+
+def raw_values(tensor: TensorProto) -> bytes | None:
+    """The values of a tensor as its ``raw_data`` would hold them; None where they cannot be held so, as strings."""
+    if tensor.HasField("raw_data"):
+        return bytes(tensor.raw_data)
+    if tensor_bytes(tensor) is None:
+        return None
+    return bytes(numpy_helper.to_array(tensor).tobytes())
+
+
+def outlined(tensor: TensorProto, values: bytes, file: BinaryIO, location: str) -> TensorProto:
+    """A tensor that refers to the file for its values, which are appended there."""
+    header = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+    header.data_location = TensorProto.EXTERNAL
+    file.write(bytes(-file.tell() % _ALIGNMENT))
+    for key, value in (("location", location), ("offset", str(file.tell())), ("length", str(len(values)))):
+        header.external_data.add(key=key, value=value)
+    file.write(values)
+    return header

@@ -1,0 +1,47 @@
+"""Read an ONNX model that the user names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from aimet_hooks.adapters.onnx_graph.protobuf import STANDARD_DOMAINS
+from aimet_hooks.errors import ModelError
+
+OLDEST_OPSET = 11
+
+
+def read(model: onnx.ModelProto | str | Path) -> tuple[onnx.ModelProto, Path | None]:
+    """The model, without its external data, and the directory where that lies; None for a model without a file.
+
+    Raises:
+        ModelError: If there is no such file, it is no ONNX model, or its opset is too old.
+    """
+    if isinstance(model, onnx.ModelProto):
+        _check_opset(model, "the model")
+        return model, None
+    path = Path(model)
+    what = repr(str(path))
+    if not path.is_file():
+        raise ModelError(f"there is no file {what}; give the path of an .onnx file")
+    try:
+        loaded = onnx.load(str(path), load_external_data=False)
+    except OSError as error:
+        raise ModelError(f"{what} cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # protobuf has an error of its own for every implementation
+        raise ModelError(f"{what} is not an ONNX model, or was cut off: {error}") from error
+    if not loaded.graph.node:
+        raise ModelError(f"{what} is not an ONNX model: it has no nodes")
+    _check_opset(loaded, what)
+    return loaded, path.parent
+
+
+def _check_opset(model: onnx.ModelProto, what: str) -> None:
+    opset = max((entry.version for entry in model.opset_import if entry.domain in STANDARD_DOMAINS), default=0)
+    if opset < OLDEST_OPSET:
+        found = f"of opset {opset}" if opset else "without an opset"
+        raise ModelError(
+            f"{what} is {found}; opset {OLDEST_OPSET} or newer is needed: "
+            "onnx.version_converter.convert_version(model, 17) can help, or export it again"
+        )
