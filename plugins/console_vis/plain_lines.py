@@ -1,0 +1,144 @@
+"""The progress of a run as plain lines, for where there is no terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aimet_hooks.events import (
+    BaselineScored,
+    EvalScored,
+    Event,
+    ExplorationStarted,
+    LayerSkipped,
+    Progressed,
+    RatiosSelected,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+)
+from console_vis import quantities, wording
+from console_vis.names import clean, layer_name
+from console_vis.score_colours import ScoreScale
+
+if TYPE_CHECKING:
+    from aimet_hooks.run_state import RunState
+    from console_vis.output import Output
+
+INTERVAL = 60.0
+"""Seconds within which there is a line of progress, as long as events come that often."""
+
+MOST_ERRORS = 10
+"""So many different errors are printed; the failed cells after them are counted only."""
+
+
+class PlainLines:
+    """Prints what events tell. The times are those of the events, so the same events give the same lines.
+
+    Args:
+        output: Where to print.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._begin = 0.0
+        self._last_line = 0.0
+        self._last_event = 0.0
+        self._scale = ScoreScale(None, 0.01, higher_is_better=True)
+        self._printed_rows: set[str] = set()
+        self._errors: set[str] = set()
+        self._failures = 0
+
+    def hear(self, event: Event, run: RunState) -> None:
+        """Print the lines of one event, if it has any."""
+        if isinstance(event, RunStarted):
+            self._begin = self._last_line = self._last_event = event.time
+            self._print(event, " - ".join(wording.titles(run)))
+        elif isinstance(event, EvalScored):
+            self._hear_cell(event, run)
+        elif isinstance(event, Progressed):
+            if self._is_due(event):
+                self._print(event, f"{clean(event.stage)}: {event.completed} of {event.total} layers")
+                self._last_line = event.time
+        elif isinstance(event, (RatiosSelected, RunFailed)):
+            self._hear_end_of_exploration(event, run)
+        else:
+            self._hear_step(event, run)
+        self._last_event = event.time
+
+    def stop(self, *, keep: bool) -> None:
+        """Nothing is left to do: lines stay where they are."""
+
+    def _hear_step(self, event: Event, run: RunState) -> None:
+        if isinstance(event, LayerSkipped):
+            self._print(event, f"skipped {layer_name(event.layer)}: {wording.message(event.reason)}")
+        elif isinstance(event, BaselineScored):
+            self._scale = ScoreScale.of(run)
+            self._print(event, f"baseline {self._scale.text(event.score)} ({event.seconds:.3g} s)")
+        elif isinstance(event, ExplorationStarted):
+            self._print(event, _forecast(event, run))
+            self._last_line = event.time
+        elif isinstance(event, RunFinished):
+            self._print(event, f"finished in {quantities.duration(event.time - self._begin)}")
+
+    def _hear_cell(self, cell: EvalScored, run: RunState) -> None:
+        if cell.score is None:
+            self._print_failure(cell)
+        if len(run.scores[cell.layer]) == len(run.candidates):
+            self._print_row(cell, cell.layer, run)
+        if self._is_due(cell):
+            left = "" if run.eta is None else f", {quantities.duration(run.eta)} left"
+            rate = "" if run.rate is None else f", {quantities.rate(run.rate)}"
+            share = f"{cell.completed / cell.total:.0%}" if cell.total else "100%"
+            self._print(cell, f"{wording.cells(cell.completed, cell.total)} ({share}){rate}{left}")
+            self._last_line = cell.time
+
+    def _is_due(self, event: Event) -> bool:
+        """Whether a line of progress would come too late with the next event, if that takes as long as this one."""
+        expected = event.time + max(0.0, event.time - self._last_event)
+        return event.time - self._last_line >= INTERVAL or expected - self._last_line > INTERVAL
+
+    def _print_failure(self, cell: EvalScored) -> None:
+        self._failures += 1
+        error = wording.message(cell.error or "no reason given")
+        if error in self._errors or len(self._errors) >= MOST_ERRORS:
+            return
+        self._errors.add(error)
+        more = "; other errors will only be counted" if len(self._errors) == MOST_ERRORS else ""
+        where = f"{layer_name(cell.layer)} at {quantities.ratio(cell.comp_ratio)}"
+        self._print(cell, f"failed {where}: {error}{more}")
+
+    def _hear_end_of_exploration(self, event: Event, run: RunState) -> None:
+        for layer, row in run.scores.items():
+            if row and layer not in self._printed_rows:
+                self._print_row(event, layer, run)
+        if self._failures:
+            self._print(event, f"{wording.cells(self._failures, run.total)} failed")
+        if isinstance(event, RatiosSelected):
+            self._print(event, _chosen(event, run, self._scale))
+
+    def _print_row(self, event: Event, layer: str, run: RunState) -> None:
+        self._printed_rows.add(layer)
+        scores = (
+            f"{quantities.ratio(ratio)}: {'failed' if cell.score is None else self._scale.text(cell.score)}"
+            for ratio, cell in sorted(run.scores[layer].items())
+        )
+        self._print(event, f"{layer_name(layer)}  {'  '.join(scores)}")
+
+    def _print(self, event: Event, line: str) -> None:
+        self._output.print([f"[{quantities.duration(event.time - self._begin)}] {line}"])
+
+
+def _forecast(event: ExplorationStarted, run: RunState) -> str:
+    what = (
+        f"exploring {wording.plural(len(event.layers), 'layer')} at {wording.plural(len(event.candidates), 'ratio')}: "
+        f"{wording.plural(event.total, 'cell')}, {wording.plural(event.evaluations, 'evaluation')}"
+    )
+    reused = f", {event.reused} known already" if event.reused else ""
+    return what + reused + ("" if run.eta is None else f", {quantities.rough_duration(run.eta)}")
+
+
+def _chosen(event: RatiosSelected, run: RunState, scale: ScoreScale) -> str:
+    kept = "" if event.achieved_comp_ratio is None else f" {quantities.share(event.achieved_comp_ratio)} of the "
+    target = "" if event.target_comp_ratio is None else f" (target {quantities.ratio(event.target_comp_ratio)})"
+    lowest = "" if run.lowest_chosen is None else f", worst score of a chosen cell {scale.text(run.lowest_chosen)}"
+    return f"chosen:{kept}{wording.metric(run) if kept else 'ratios'} kept{target}{lowest}"

@@ -1,0 +1,75 @@
+"""What parts of a run are called, in the panel, the plain lines and the summary alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from console_vis import quantities
+from console_vis.names import clean
+
+if TYPE_CHECKING:
+    from aimet_hooks.events import RunFailed
+    from aimet_hooks.run_state import RunState
+
+_SCHEMES = {"spatial_svd": "spatial SVD", "weight_svd": "weight SVD"}
+_METRICS = {"mac": "MACs", "memory": "weights"}
+LONGEST_MESSAGE = 500
+
+
+def metric(run: RunState) -> str:
+    """What ratios are shares of: "MACs", "weights", or "cost" where that was not recorded."""
+    name = run.started.cost_metric if run.started else ""
+    return _METRICS.get(name, clean(name) or "cost")
+
+
+def titles(run: RunState) -> list[str]:
+    """Name of the run, model, scheme, metric and target, as far as they are known."""
+    started = run.started
+    if started is None:
+        return []
+    names = [clean(started.run_name), clean(started.model_name)]
+    parts = [*dict.fromkeys(name for name in names if name)]
+    if started.scheme:
+        parts.append(_SCHEMES.get(started.scheme, clean(started.scheme)))
+    if started.cost_metric:
+        parts.append(_aim(run))
+    return parts
+
+
+def _aim(run: RunState) -> str:
+    selection = run.settings.get("selection")
+    recorded = selection if isinstance(selection, dict) else {}
+    target = run.selection.target_comp_ratio if run.selection else recorded.get("target_comp_ratio")
+    if isinstance(target, (int, float)):
+        return f"keep {quantities.ratio(target)} of the {metric(run)}"
+    by_hand = run.selection is not None or recorded.get("rule") == "manual"
+    return f"ratios of {metric(run)}" + (" given by hand" if by_hand else "")
+
+
+def direction(run: RunState) -> str:
+    """Which scores are better."""
+    return "lower is better" if run.direction == "minimize" else "higher is better"
+
+
+def message(text: str) -> str:
+    """Somebody else's message on one line of bounded length."""
+    line = " ".join(clean(text).split())
+    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 3] + "..."
+
+
+def failure(failed: RunFailed) -> str:
+    """Where and why a run ended without a result."""
+    if failed.error == "KeyboardInterrupt":
+        return f"run interrupted in {clean(failed.stage)} (KeyboardInterrupt)"
+    text = message(failed.message)
+    return f"run failed in {clean(failed.stage)}: {clean(failed.error)}" + (f": {text}" if text else "")
+
+
+def cells(number: int, total: int) -> str:
+    """How much of the table is known."""
+    return f"{number} of {total} cell{'' if total == 1 else 's'}"
+
+
+def plural(number: int, what: str) -> str:
+    """A number of things, as 1 layer, 2 layers."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
