@@ -1,4 +1,4 @@
-"""The only way out of the core: stamp an event, log it, add it to the state, hand it to the reporters."""
+"""The only way out of the core: give an event its place, log it, add it to the state, hand it to the reporters."""
 
 from __future__ import annotations
 
@@ -37,22 +37,20 @@ class Announcer:
         self._hooks = hooks
         self._log = log
         self._clock = clock
-        self._next = 0
+        self._last_seq = -1
         self._notes: list[str] = []
 
     def announce(self, event: Event) -> None:
-        """Stamp, log, apply, call the hooks; when this returns, a durable event is on the disk."""
+        """Place, log, apply, call the hooks; when this returns, a durable event is on the disk."""
+        if isinstance(event, (RunFinished, RunFailed)):
+            event = replace(event, notes=tuple(self._notes))
         logged = not isinstance(event, Progressed)
-        seq = self._next if logged else self._next - 1
-        stamped = replace(event, run_id=self.run_id, seq=seq, time=self._clock())
-        if isinstance(stamped, (RunFinished, RunFailed)):
-            stamped = replace(stamped, notes=tuple(self._notes))
-        if logged:
-            self._next += 1
-            if self._log is not None:
-                self._log.append(stamped)
-        self.state.apply(stamped)
-        self._hooks.call(stamped, self.state)
+        self._last_seq += logged
+        placed = event.placed(run_id=self.run_id, seq=self._last_seq, time=self._clock())
+        if logged and self._log is not None:
+            self._log.append(placed)
+        self.state.apply(placed)
+        self._hooks.call(placed, self.state)
 
     def note(self, text: str) -> None:
         """Warn the user now; the text is also kept for the last event of the run. A text is said once."""

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aimet_hooks import hooks
-from aimet_hooks.errors import UnknownNameError, UsageError, nearest
+from aimet_hooks.errors import UnknownNameError, UsageError
+from aimet_hooks.hooks import Passed, Selected
 from aimet_hooks.hookspecs import PROJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Mapping
 
 logger = logging.getLogger(__name__)
 
@@ -50,17 +51,11 @@ class LoadedPlugin:
 
 
 def find() -> dict[str, FoundPlugin]:
-    """The entry points of group ``aimet_hooks`` by name; of two with one name the first counts and the other is reported."""
+    """The entry points of group ``aimet_hooks``, sorted by name; the second of one name is reported and ignored."""
     found: dict[str, FoundPlugin] = {}
     for distribution in importlib.metadata.distributions():
-        for entry_point in distribution.entry_points.select(group=PROJECT):
-            candidate = FoundPlugin(
-                name=entry_point.name,
-                distribution=distribution.metadata["Name"],
-                version=distribution.version,
-                entry_point=entry_point,
-            )
-            first = found.setdefault(entry_point.name, candidate)
+        for candidate in _plugins_of(distribution):
+            first = found.setdefault(candidate.name, candidate)
             if first.distribution != candidate.distribution:
                 logger.warning(
                     "plugin %r of %s is hidden by the one of %s",
@@ -71,59 +66,73 @@ def find() -> dict[str, FoundPlugin]:
     return dict(sorted(found.items()))
 
 
+def _plugins_of(distribution: importlib.metadata.Distribution) -> list[FoundPlugin]:
+    try:
+        return [
+            FoundPlugin(
+                name=entry_point.name,
+                distribution=distribution.metadata["Name"],
+                version=distribution.version,
+                entry_point=entry_point,
+            )
+            for entry_point in distribution.entry_points.select(group=PROJECT)
+        ]
+    except Exception as error:  # broken metadata of one must not lose the plugins of the others
+        logger.warning("the entry points of an installed distribution cannot be read: %r", error)
+        return []
+
+
 def load(found: FoundPlugin) -> LoadedPlugin:
-    """Import one plugin and check its hooks; whatever goes wrong is in ``error``, nothing is raised but KeyboardInterrupt."""
+    """Import one plugin and check its hooks; what goes wrong is in ``error``: only KeyboardInterrupt is raised."""
     try:
         plugin = found.entry_point.load()
-        return LoadedPlugin(found=found, plugin=plugin, hooks=hooks.implemented(plugin, found.name))
+        return LoadedPlugin(found=found, plugin=plugin, hooks=tuple(sorted(hooks.hooks_of(plugin, found.name))))
     except (Exception, SystemExit) as error:
         return LoadedPlugin(found=found, error=error)
 
 
-def select(plugins: Sequence[str | object] | None) -> list[tuple[str, object]]:
+def select(plugins: Sequence[str | object] | None) -> list[Selected]:
     """The plugins of a run as (name, plugin), in load order, each object once.
 
     Args:
         plugins: Names and objects that are loaded, exactly these; None: the names in ``AIMET_HOOKS_PLUGINS``
-            (separated by
-            commas), else all that are discovered, or none if ``AIMET_HOOKS_DISABLE_PLUGIN_AUTOLOAD`` is set.
+            (separated by commas), else all that are discovered, or none if ``AIMET_HOOKS_DISABLE_PLUGIN_AUTOLOAD`` is
+            set.
 
     Raises:
-        UnknownNameError: If a name is not that of an entry point.
-        UsageError: If an object has no hook or one that does not exist, or ``plugins`` is not a sequence.
+        UnknownNameError: If a name is not that of an entry point, or an object has a hook that does not exist.
+        UsageError: If an object has no hook, or ``plugins`` is not a sequence.
     """
-    selected: dict[int, tuple[str, object]] = {}
-    for name, plugin in _wanted(plugins):
-        selected.setdefault(id(plugin), (name, plugin))
+    if isinstance(plugins, str) or not (plugins is None or isinstance(plugins, Sequence)):
+        raise UsageError(f"plugins is {plugins!r}; give a list of names and plugin objects, as plugins=['file']")
+    found = find() if plugins is None or any(isinstance(plugin, str) for plugin in plugins) else {}
+    selected: dict[int, Selected] = {}
+    for plugin in default_names(found) if plugins is None else plugins:
+        chosen = _named(plugin, found) if isinstance(plugin, str) else _passed(plugin)
+        if chosen is not None:
+            selected.setdefault(id(chosen.plugin), chosen)
     return list(selected.values())
 
 
-def _wanted(plugins: Sequence[str | object] | None) -> Iterator[tuple[str, object]]:
-    found = find() if plugins is None or any(isinstance(plugin, str) for plugin in plugins) else {}
-    for plugin in _requested(plugins, found):
-        if not isinstance(plugin, str):
-            name = _name_of(plugin)
-            hooks.register(plugin, name)
-            yield name, plugin
-            continue
-        if plugin not in found:
-            raise UnknownNameError(f"plugin {plugin!r} is not installed{nearest(plugin, found)}")
-        loaded = load(found[plugin])
-        if loaded.error is not None:
-            logger.error("plugin %r cannot be loaded and is left out", plugin, exc_info=loaded.error)
-            continue
-        yield plugin, loaded.plugin
-
-
-def _requested(plugins: Sequence[str | object] | None, found: dict[str, FoundPlugin]) -> list[str | object]:
-    if isinstance(plugins, str) or (plugins is not None and not isinstance(plugins, Sequence)):
-        raise UsageError(f"plugins is {plugins!r}; give a list of names and plugin objects, as plugins=['file']")
-    if plugins is not None:
-        return list(plugins)
+def default_names(found: Iterable[str]) -> list[str]:
+    """The plugins of a run that names none itself: those in ``AIMET_HOOKS_PLUGINS``, else all that were found."""
     if PLUGINS_VARIABLE in os.environ:
         return [name.strip() for name in os.environ[PLUGINS_VARIABLE].split(",") if name.strip()]
     return [] if os.environ.get(DISABLE_VARIABLE, "") not in ("", "0") else list(found)
 
 
-def _name_of(plugin: object) -> str:
-    return str(getattr(plugin, "__name__", None) or type(plugin).__qualname__)
+def _named(name: str, found: Mapping[str, FoundPlugin]) -> Selected | None:
+    if name not in found:
+        known = ", ".join(map(repr, found)) or "none"
+        raise UnknownNameError(f"plugin {name!r} is not installed; known are {known}")
+    loaded = load(found[name])
+    if loaded.error is not None:
+        logger.error("plugin %r cannot be loaded and is left out", name, exc_info=loaded.error)
+        return None
+    return Selected(name, loaded.plugin)
+
+
+def _passed(plugin: object) -> Passed:
+    name = str(getattr(plugin, "__name__", None) or type(plugin).__name__)
+    hooks.hooks_of(plugin, name)
+    return Passed(name, plugin)

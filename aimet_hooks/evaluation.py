@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import numbers
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from aimet_hooks.errors import UsageError
@@ -56,19 +58,39 @@ def check_callback(callback: EvalCallback, argument: str = "eval_callback") -> N
 
 
 def _mended(callback: EvalCallback, signature: inspect.Signature, argument: str) -> str:
-    names = [
-        f"{parameter.name}={parameter.name}" if parameter.kind is parameter.KEYWORD_ONLY else parameter.name
-        for parameter in signature.parameters.values()
-        if parameter.default is parameter.empty
-        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    ]
-    if not names or "=" in names[0]:
+    required = [parameter for parameter in signature.parameters.values() if parameter.default is parameter.empty]
+    places = [parameter.name for parameter in required if parameter.kind in _POSITIONAL]
+    keywords = [parameter.name for parameter in required if parameter.kind is parameter.KEYWORD_ONLY]
+    arguments = [f"{name}={name}" for name in keywords]
+    if places or any(parameter.kind is parameter.VAR_POSITIONAL for parameter in required):
+        arguments = ["model", *places[1:], *arguments]
+    elif keywords:
+        taken = "model" if "model" in keywords else keywords[0]
+        arguments = [f"{taken}=model", *(f"{name}={name}" for name in keywords if name != taken)]
+    else:
         return "give it a first argument for the model"
-    return f"give {argument}=lambda model: {callback_name(callback)}({', '.join(['model', *names[1:]])})"
+    return f"give {argument}=lambda model: {_called(callback)}({', '.join(arguments)})"
+
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _called(callback: Callable[..., Any]) -> str:
+    """What a user would write to call the callback: its name, or that of an instance of its class."""
+    if inspect.ismethod(callback):
+        owner = callback.__self__
+        instance = owner.__name__ if inspect.isclass(owner) else type(owner).__name__.lower()
+        return f"{instance}.{callback.__name__}"
+    if isinstance(callback, functools.partial):
+        return "callback"
+    name = str(getattr(callback, "__name__", type(callback).__name__.lower()))
+    return "callback" if name == "<lambda>" else name
 
 
 def callback_name(callback: Callable[..., Any]) -> str:
     """The callback's qualified name, as provenance and messages have it."""
+    while isinstance(callback, functools.partial):
+        callback = callback.func
     return str(getattr(callback, "__qualname__", None) or type(callback).__qualname__)
 
 
@@ -76,17 +98,19 @@ def evaluate(callback: EvalCallback, model: object) -> Outcome:
     """Call the callback; an exception or an unusable score is an outcome with an error, never raised."""
     begin = time.perf_counter()
     try:
-        value = callback(model)
+        score, metrics = read_score(callback(model))
+    except UnusableScoreError as error:
+        return Outcome(None, time.perf_counter() - begin, error=str(error))
     except Exception as error:
         return Outcome(None, time.perf_counter() - begin, error=f"{type(error).__name__}: {error}", exception=error)
     seconds = time.perf_counter() - begin
-    try:
-        score, metrics = read_score(value)
-    except ValueError as error:
-        return Outcome(None, seconds, error=str(error))
     if not math.isfinite(score):
         return Outcome(None, seconds, metrics, error=f"the score is {score}")
     return Outcome(score, seconds, metrics)
+
+
+class UnusableScoreError(ValueError):
+    """What a callback returned is no score."""
 
 
 def read_score(value: Any) -> tuple[float, dict[str, float]]:
@@ -97,19 +121,21 @@ def read_score(value: Any) -> tuple[float, dict[str, float]]:
             other such numbers, of which those that are finite are kept.
 
     Raises:
-        ValueError: If it is anything else.
+        UnusableScoreError: If it is anything else.
     """
     if not isinstance(value, Mapping):
         return _number(value), {}
     if "score" not in value:
-        raise ValueError(f"eval_callback returned a dict without 'score'; its keys are {sorted(map(str, value))}")
+        raise UnusableScoreError(
+            f"eval_callback returned a dict without 'score'; its keys are {sorted(map(str, value))[:10]}"
+        )
     metrics = {}
     for name, item in value.items():
         if name == "score":
             continue
         try:
             number = _number(item)
-        except ValueError:
+        except UnusableScoreError:
             continue
         if math.isfinite(number):
             metrics[str(name)] = number
@@ -118,14 +144,14 @@ def read_score(value: Any) -> tuple[float, dict[str, float]]:
 
 def _number(value: Any) -> float:
     if value is None:
-        raise ValueError("eval_callback returned None; is a `return` missing?")
+        raise UnusableScoreError("eval_callback returned None; is a `return` missing?")
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
         value = value.item()
-    if isinstance(value, bool) or not (isinstance(value, numbers.Real) or type(value).__name__ == "Decimal"):
+    if isinstance(value, bool) or not isinstance(value, (numbers.Real, Decimal)):
         shape = getattr(value, "shape", None)
-        what = f"of shape {tuple(shape)}" if shape is not None else f"({str(value)[:40]!r})"
-        raise ValueError(f"eval_callback returned a {type(value).__name__} {what}; a score is one real number")
+        what = f"({str(value)[:40]!r})" if shape is None else f"of shape {tuple(shape)}"
+        raise UnusableScoreError(f"eval_callback returned a {type(value).__name__} {what}; a score is one real number")
     try:
         return float(value)
     except (OverflowError, ValueError) as error:
-        raise ValueError(f"eval_callback returned a number that is no float: {error}") from error
+        raise UnusableScoreError(f"eval_callback returned a number that is no float: {error}") from error

@@ -10,10 +10,9 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Any, ClassVar, NamedTuple, NoReturn, Self, TypeVar
 
 SCHEMA = 1
 """The version of the fields below, written to every line of an event log."""
@@ -67,12 +66,17 @@ class LayerInfo:
     macs: float
     weights: int
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight_shape", tuple(self.weight_shape))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """What every event carries.
 
     Attributes:
+        name: Kind of the event: the hook that hears it is ``"on_" + name``.
+        durable: Whether the event log waits until the disk has the event before the run goes on.
         run_id: Unique name of the run.
         seq: Number of the event in its run, from 0. ``Progressed``, which is not logged, repeats the last number.
         time: Seconds since the epoch, UTC.
@@ -80,15 +84,25 @@ class Event:
 
     name: ClassVar[str] = ""
     durable: ClassVar[bool] = False
-    """Whether the event log waits until the disk has the event before the run goes on."""
 
     run_id: str = ""
     seq: int = -1
     time: float = 0.0
 
     def __post_init__(self) -> None:
-        for field in _container_fields(type(self)):
+        for field in _record(type(self)).containers:
             object.__setattr__(self, field, frozen(getattr(self, field)))
+
+    def placed(self, *, run_id: str, seq: int, time: float) -> Self:
+        """The same event at its place in a run; unlike ``dataclasses.replace`` this freezes nothing again."""
+        event = object.__new__(type(self))
+        write = object.__setattr__
+        for field in _record(type(self)).fields:
+            write(event, field, getattr(self, field))
+        write(event, "run_id", run_id)
+        write(event, "seq", seq)
+        write(event, "time", time)
+        return event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,31 +354,45 @@ EVENTS: Mapping[str, type[Event]] = types.MappingProxyType(
 """Every kind of event by name; the hook that hears it is ``"on_" + name``."""
 
 
-@cache
-def _container_fields(event_type: Hashable) -> tuple[str, ...]:
-    hints = typing.get_type_hints(event_type)
-    return tuple(
-        field.name
-        for field in dataclasses.fields(typing.cast("type[Event]", event_type))
-        if typing.get_origin(hints[field.name]) in (Mapping, tuple)
-    )
+class _Record(NamedTuple):
+    """What the code below needs to know of a dataclass: looking it up anew would cost more than writing a line."""
+
+    fields: tuple[str, ...]
+    required: frozenset[str]
+    types: Mapping[str, Any]
+    containers: tuple[str, ...]
 
 
-def to_json(event: Event) -> dict[str, Any]:
-    """The event's fields in JSON types, in the order of their definition."""
-    return {field.name: _plain(getattr(event, field.name)) for field in dataclasses.fields(event)}
+_records: dict[type, _Record] = {}
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, LayerInfo):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return list(value) if isinstance(value, tuple) else value
+def _record(target: type[Any]) -> _Record:
+    found = _records.get(target)
+    if found is None:
+        fields = dataclasses.fields(target)
+        hints = typing.get_type_hints(target)
+        optional = {field.name for field in fields if (field.default, field.default_factory) != _NO_DEFAULT}
+        found = _records[target] = _Record(
+            fields=tuple(field.name for field in fields),
+            required=frozenset(field.name for field in fields) - optional,
+            types=hints,
+            containers=tuple(
+                field.name for field in fields if typing.get_origin(hints[field.name]) in (Mapping, tuple)
+            ),
+        )
+    return found
 
 
-def from_json(name: str, fields: Mapping[str, Any]) -> Event:
-    """The event that ``to_json`` gave these fields for.
+_NO_DEFAULT = (dataclasses.MISSING, dataclasses.MISSING)
+
+
+def fields_of(record: Event | LayerInfo) -> dict[str, Any]:
+    """The fields by name, in the order of their definition."""
+    return {field: getattr(record, field) for field in _record(type(record)).fields}
+
+
+def from_fields(name: str, fields: Mapping[str, Any]) -> Event:
+    """The event of these fields, as JSON gives them back.
 
     Fields that this version does not know are left out, so that logs of a newer minor version can be read.
 
@@ -377,39 +405,29 @@ def from_json(name: str, fields: Mapping[str, Any]) -> Event:
 
 
 def _built(target: type[Any], fields: Mapping[str, Any]) -> Any:
-    hints = _field_types(target)
-    values = {}
-    for field in dataclasses.fields(target):
-        if field.name in fields:
-            values[field.name] = _checked(fields[field.name], hints[field.name], field.name)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise ValueError(f"field {field.name!r} is missing")
-    return target(**values)
-
-
-@cache
-def _field_types(target: Hashable) -> dict[str, Any]:
-    return typing.get_type_hints(target)
+    record = _record(target)
+    missing = [field for field in record.fields if field in record.required and field not in fields]
+    if missing:
+        raise ValueError(f"field {missing[0]!r} is missing")
+    return target(
+        **{field: _checked(fields[field], record.types[field], field) for field in record.fields if field in fields}
+    )
 
 
 def _checked(value: Any, hint: Any, field: str) -> Any:
     """``value`` if it is of the annotated type, with nested records built."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
+    if hint is Any or (value is None and types.NoneType in arguments):
         return value
-    if origin is types.UnionType and value is None and types.NoneType in arguments:
-        return None
     if origin is types.UnionType:
         return _checked(value, next(kind for kind in arguments if kind is not types.NoneType), field)
     if origin is Mapping and isinstance(value, dict):
         return {key: _checked(item, arguments[1], f"{field}[{key!r}]") for key, item in value.items()}
-    if origin is tuple and isinstance(value, (list, tuple)):
+    if origin is tuple and isinstance(value, list):
         return tuple(_checked(item, arguments[0], field) for item in value)
-    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        return _built(typing.cast("type[Any]", hint), value)
-    if hint is float and type(value) in (int, float):
-        return value
-    if isinstance(hint, type) and origin is None and type(value) is hint:
+    if hint is LayerInfo and isinstance(value, dict):
+        return _built(LayerInfo, value)
+    if type(value) is hint or (hint is float and type(value) is int):
         return value
     expected = getattr(hint, "__name__", str(hint))
     raise ValueError(f"field {field!r} is {str(value)[:60]!r}, not a value of type {expected}")

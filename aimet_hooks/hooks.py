@@ -5,15 +5,15 @@ from __future__ import annotations
 import inspect
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pluggy
 
 from aimet_hooks import hookspecs
-from aimet_hooks.errors import UsageError
+from aimet_hooks.errors import UnknownNameError, UsageError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     from aimet_hooks.events import Event
     from aimet_hooks.run_settings import RunSettings
@@ -25,50 +25,106 @@ MAX_FAILURES = 3
 """After so many exceptions a reporter is left out for the rest of the run."""
 
 
-def register(plugin: object, name: str) -> pluggy.PluginManager:
-    """A plugin manager of its own for ``plugin``: a caller shared by several stops at the first exception.
+class Selected(NamedTuple):
+    """A plugin of a run, and the name by which it is reported and gets its options."""
+
+    name: str
+    plugin: object
+
+
+class Passed(Selected):
+    """A plugin that the caller passed as an object: a misspelt hook is the caller's error, and raised."""
+
+    __slots__ = ()
+
+
+def hooks_of(plugin: object, name: str) -> dict[str, pluggy.HookCaller]:
+    """The hooks that ``plugin`` implements, by name, ready to be called.
+
+    Each plugin gets a plugin manager of its own: a caller shared by several stops at the first exception.
 
     Raises:
-        UsageError: If the plugin has no hook, a hook that does not exist, or one with wrong argument names.
+        UnknownNameError: If it has a hook that does not exist.
+        UsageError: If it has no hook, or one that would never be called or never get its arguments.
     """
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     try:
         manager.register(plugin, name=name)
-        manager.check_pending()
-    except (pluggy.PluginValidationError, TypeError, ValueError) as error:
-        raise UsageError(f"plugin {name!r} is not valid: {_first_line(error)}") from error
-    if not manager.get_hookcallers(plugin):
-        raise UsageError(
-            f"plugin {name!r} ({_described(plugin)}) has no hook: mark create_reporter or an on_* function with "
-            "@aimet_hooks.hookimpl"
+        callers = {caller.name: caller for caller in manager.get_hookcallers(plugin) or ()}
+    except Exception as error:
+        raise UsageError(f"plugin {name!r} is not valid: {' '.join(str(error).split())}") from error
+    _check_marked(plugin, name, callers)
+    for hook, caller in callers.items():
+        for implementation in caller.get_hookimpls():
+            if not caller.has_spec() and not implementation.optionalhook:
+                hint = nearest(hook, sorted(hookspecs.hook_names()))
+                raise UnknownNameError(f"plugin {name!r} has the hook {hook!r}, which does not exist{hint}")
+            _check_called(implementation.function, implementation.argnames, f"plugin {name!r}: {hook}")
+    return callers
+
+
+def _check_marked(plugin: object, name: str, callers: Mapping[str, object]) -> None:
+    unmarked = [hook for hook in sorted(hookspecs.hook_names() - set(callers)) if _is_routine(plugin, hook)]
+    if unmarked or not callers:
+        kind = plugin if inspect.isclass(plugin) else type(plugin)
+        what = (
+            f"{unmarked[0]} is not marked" if unmarked else "it has no hook; mark create_reporter or an on_* function"
         )
-    return manager
+        raise UsageError(f"plugin {name!r} ({kind.__module__}.{kind.__qualname__}): {what} with @aimet_hooks.hookimpl")
 
 
-def implemented(plugin: object, name: str) -> tuple[str, ...]:
-    """Names of the hooks that ``plugin`` implements, sorted.
+def _is_routine(plugin: object, attribute: str) -> bool:
+    return inspect.isroutine(inspect.getattr_static(plugin, attribute, None))
+
+
+def _check_called(function: Any, passed: Iterable[str], where: str) -> None:
+    """Refuse implementations that a call would not reach: pluggy passes only positional arguments without default."""
+    if inspect.iscoroutinefunction(function):
+        raise UsageError(f"{where} is a coroutine function, which nobody awaits; make it a plain function")
+    parameters = inspect.signature(function).parameters.values()
+    for parameter in parameters:
+        if parameter.name in ("event", "run", "settings") and parameter.name not in passed:
+            raise UsageError(
+                f"{where}: argument {parameter.name!r} would never be passed; give it no default and no '*'"
+            )
+        if parameter.name == "self" and not inspect.ismethod(function):
+            raise UsageError(f"{where} belongs to a class; give an instance of it")
+
+
+class Reporter:
+    """An object that hears the events of one run."""
+
+    def __init__(self, name: str, callers: Mapping[str, pluggy.HookCaller]) -> None:
+        self.name = name
+        self._callers = callers
+
+    def hear(self, event: Event, run: RunState) -> None:
+        """Call the hook ``"on_" + event.name``, if there is one; what it raises is raised."""
+        caller = self._callers.get(f"on_{event.name}")
+        if caller is not None:
+            caller(event=event, run=run)
+
+
+def reporters(plugin: object, name: str, settings: RunSettings) -> Iterator[Reporter]:
+    """What ``plugin`` brings for one run: itself, if it has ``on_*`` hooks, then what its ``create_reporter`` makes.
 
     Raises:
-        UsageError: As ``register`` does.
+        UsageError: As ``hooks_of``, for the plugin and for what it made.
+        Exception: What ``create_reporter`` raises.
     """
-    callers = register(plugin, name).get_hookcallers(plugin) or []
-    return tuple(sorted(caller.name for caller in callers))
-
-
-def _described(plugin: object) -> str:
-    kind = plugin if inspect.isclass(plugin) else type(plugin)
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _first_line(error: BaseException) -> str:
-    return " ".join(part.strip() for part in str(error).splitlines() if part.strip())
+    own = hooks_of(plugin, name)
+    create = own.pop("create_reporter", None)
+    created = create(settings=settings) if create is not None else None
+    if own:
+        yield Reporter(name, own)
+    if created is not None and created is not plugin:
+        yield Reporter(name, hooks_of(created, name))
 
 
 @dataclass(slots=True)
-class _Reporter:
-    name: str
-    manager: pluggy.PluginManager
+class _Heard:
+    reporter: Reporter
     failures: int = 0
 
 
@@ -76,52 +132,48 @@ class Hooks:
     """The reporters of one run, in load order.
 
     Args:
-        plugins: (name, plugin) pairs. A plugin may carry ``create_reporter``, ``on_*`` hooks of its own, or both.
+        plugins: What to load. A plugin may carry ``create_reporter``, ``on_*`` hooks of its own, or both.
         settings: What ``create_reporter`` is told, by name of the plugin.
+
+    Raises:
+        UnknownNameError: If what a plugin of kind ``Passed`` made has a hook that does not exist.
     """
 
-    def __init__(self, plugins: Iterable[tuple[str, object]], settings: dict[str, RunSettings]) -> None:
-        self._reporters: list[_Reporter] = []
-        for name, plugin in plugins:
-            self._add(name, plugin, settings[name])
-
-    def _add(self, name: str, plugin: object, settings: RunSettings) -> None:
-        manager = register(plugin, name)
-        try:
-            reporter = manager.hook.create_reporter(settings=settings)
-            created = None if reporter is None or reporter is plugin else register(reporter, name)
-        except Exception:
-            logger.exception("plugin %r: create_reporter failed; the plugin is left out of this run", name)
-            return
-        hears_itself = any(caller.name.startswith("on_") for caller in manager.get_hookcallers(plugin) or ())
-        if hears_itself:
-            self._reporters.append(_Reporter(name, manager))
-        if created is not None:
-            self._reporters.append(_Reporter(name, created))
+    def __init__(self, plugins: Iterable[tuple[str, object]], settings: Mapping[str, RunSettings]) -> None:
+        self._heard: list[_Heard] = []
+        for selected in plugins:
+            name, plugin = selected
+            told = settings[name]
+            try:
+                self._heard += [_Heard(reporter) for reporter in list(reporters(plugin, name, told))]
+            except Exception as error:
+                if isinstance(error, UnknownNameError) and isinstance(selected, Passed):
+                    raise
+                logger.exception("plugin %r: create_reporter failed; the plugin is left out of this run", name)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the plugins that still hear events, in load order."""
-        return tuple(dict.fromkeys(reporter.name for reporter in self._reporters))
+        return tuple(dict.fromkeys(heard.reporter.name for heard in self._heard))
 
     def call(self, event: Event, run: RunState) -> None:
-        """Call the hook ``"on_" + event.name`` of every reporter. An exception of a reporter is logged and counted."""
-        for reporter in tuple(self._reporters):
+        """Hand an event to every reporter; an exception of one is logged and counted, the others hear it too."""
+        for heard in tuple(self._heard):
             try:
-                getattr(reporter.manager.hook, f"on_{event.name}")(event=event, run=run)
+                heard.reporter.hear(event, run)
             except Exception:
-                self._count_failure(reporter, event)
+                self._count_failure(heard, event)
 
-    def _count_failure(self, reporter: _Reporter, event: Event) -> None:
-        reporter.failures += 1
-        left_out = reporter.failures >= MAX_FAILURES
+    def _count_failure(self, heard: _Heard, event: Event) -> None:
+        heard.failures += 1
+        left_out = heard.failures >= MAX_FAILURES
         logger.exception(
             "plugin %r failed in on_%s (failure %d of %d)%s",
-            reporter.name,
+            heard.reporter.name,
             event.name,
-            reporter.failures,
+            heard.failures,
             MAX_FAILURES,
             "; it is left out for the rest of the run" if left_out else "",
         )
         if left_out:
-            self._reporters.remove(reporter)
+            self._heard.remove(heard)

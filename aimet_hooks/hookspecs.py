@@ -13,14 +13,15 @@
         def on_eval_score(self, event):
             print(event.layer, event.comp_ratio, event.score)
 
-Every ``on_*`` hook takes ``event`` and, if its signature names it, ``run``: the state of the run so far, valid during
-the call on the thread of the call. All hooks are called in the process that called ``compress_model``, one after the
-other, so a hook that is slow delays the run.
+Every ``on_*`` hook may take ``event``, ``run``, both or neither: its signature says which. Every event has ``run_id``,
+``seq`` (number in its run, from 0) and ``time`` (seconds since the epoch) beside the fields that are listed below.
+``run`` is the state of the run so far, to be read during the call on the thread of the call. All hooks are called in
+the process that called ``compress_model``, one after the other, so a hook that is slow delays the run.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -71,9 +72,8 @@ def on_run_started(event: events.RunStarted, run: RunState) -> None:
         The one that called ``compress_model``.
     Arguments:
         event: ``run_name``, ``model_name``, ``scheme``, ``cost_metric`` ("mac" or "memory"), ``settings`` (mapping in
-            JSON
-            types), ``layers`` (by name in network order: kind, weight_shape, macs for one sample >= 0, weights >= 0),
-            ``fingerprint``, ``provenance``.
+            JSON types), ``layers`` (by name in network order: kind, weight_shape, macs for one sample >= 0, weights
+            >= 0), ``fingerprint`` (of model, scheme and cost metric), ``provenance`` (mapping in JSON types).
         run: State of the run, this event included.
     Return:
         Ignored.
@@ -141,8 +141,8 @@ def on_exploration_started(event: events.ExplorationStarted, run: RunState) -> N
         The one that called ``compress_model``.
     Arguments:
         event: ``layers`` (names, network order), ``candidates`` (ratios of cost kept, 0 < r < 1, ascending),
-            ``total`` (cells),
-            ``reused`` (cells with a known score, 0 <= reused <= total), ``evaluations`` (that the others take).
+            ``total`` (cells), ``reused`` (cells with a known score, 0 <= reused <= total), ``evaluations`` (that the
+            others take).
         run: State of the run, this event included.
     Return:
         Ignored.
@@ -165,10 +165,10 @@ def on_eval_score(event: events.EvalScored, run: RunState) -> None:
         The one that called ``compress_model``.
     Arguments:
         event: ``layer``, ``comp_ratio`` (0 < r < 1, cost kept), ``score`` (finite, or None with ``error``), ``rank``
-            (>= 1),
-            ``achieved_comp_ratio`` (0 < r < 1), ``macs`` and ``weights`` of the compressed layer (one sample, no
-            bias), ``seconds`` (>= 0),
-            ``completed`` and ``total`` (cells), ``reused`` (bool), ``error`` (str or None), ``metrics``.
+            (>= 1), ``achieved_comp_ratio`` (0 < r < 1), ``macs`` and ``weights`` of the compressed layer (one sample,
+            no bias), ``seconds`` (>= 0), ``completed`` and ``total`` (cells, 1 <= completed <= total), ``reused``
+            (bool), ``error`` (str or None), ``metrics``. Rank, achieved ratio, macs and weights are None where a bare
+            table is shown.
         run: State of the run, this event included.
     Return:
         Ignored.
@@ -191,8 +191,8 @@ def on_ratios_selected(event: events.RatiosSelected, run: RunState) -> None:
         The one that called ``compress_model``.
     Arguments:
         event: ``comp_ratios`` (by layer; None: left alone), ``target_comp_ratio`` (0 < r < 1, None for a manual
-            selection),
-            ``achieved_comp_ratio`` (0 < r <= 1, of the whole model's cost), ``threshold`` (score, or None).
+            selection), ``achieved_comp_ratio`` (0 < r <= 1, of the whole model's cost; None where only the choice was
+            recorded), ``threshold`` (score, or None).
         run: State of the run, this event included.
     Return:
         Ignored.
@@ -214,9 +214,8 @@ def on_layer_compressed(event: events.LayerCompressed, run: RunState) -> None:
     Thread:
         The one that called ``compress_model``.
     Arguments:
-        event: ``layer``, ``comp_ratio``, ``achieved_comp_ratio``, ``rank``, ``macs_before``, ``macs_after`` (one
-            sample),
-            ``weights_before``, ``weights_after`` (no bias).
+        event: ``layer``, ``comp_ratio`` (0 < r < 1, as chosen), ``achieved_comp_ratio`` (0 < r < 1), ``rank`` (>= 1),
+            ``macs_before``, ``macs_after`` (one sample), ``weights_before``, ``weights_after`` (no bias).
         run: State of the run, this event included.
     Return:
         Ignored.
@@ -238,7 +237,7 @@ def on_progress(event: events.Progressed, run: RunState) -> None:
     Thread:
         The one that called ``compress_model``.
     Arguments:
-        event: ``stage``, ``completed`` (1 <= completed <= total), ``total``.
+        event: ``stage`` (str), ``completed`` (1 <= completed <= total), ``total``. ``seq`` is that of the event before.
         run: State of the run.
     Return:
         Ignored.
@@ -260,9 +259,8 @@ def on_run_finished(event: events.RunFinished, run: RunState) -> None:
     Thread:
         The one that called ``compress_model``.
     Arguments:
-        event: ``baseline_score``, ``compressed_score``, ``mac_ratio``, ``memory_ratio`` (kept, of all layers with
-            weights),
-            ``notes`` (what the run warned of), ``metrics``.
+        event: ``baseline_score``, ``compressed_score``, ``mac_ratio``, ``memory_ratio`` (0 < r <= 1, kept of all layers
+            with weights), ``notes`` (what the run warned of), ``metrics``.
         run: State of the run, this event included.
     Return:
         Ignored.
@@ -278,13 +276,14 @@ def on_run_failed(event: events.RunFailed, run: RunState) -> None:
     """The run ends without a result; all scores so far are in the event log.
 
     Fires when:
-        An exception ends the run, KeyboardInterrupt and SystemExit included.
+        An exception ends the run after on_run_started, KeyboardInterrupt and SystemExit included.
     How often:
         Once, as the last event; a run ends with this or with on_run_finished.
     Thread:
         The one that called ``compress_model``.
     Arguments:
-        event: ``stage``, ``error`` (class of the exception), ``message``, ``notes`` (what the run warned of).
+        event: ``stage`` ("preflight", "baseline", "exploration", "selection", "compression" or "evaluation"), ``error``
+            (class of the exception), ``message``, ``notes`` (what the run warned of).
         run: State of the run, this event included.
     Return:
         Ignored.
@@ -297,8 +296,4 @@ def on_run_failed(event: events.RunFailed, run: RunState) -> None:
 
 def hook_names() -> frozenset[str]:
     """Names of all specifications of this module."""
-    return frozenset(name for name, value in globals().items() if _is_spec(value))
-
-
-def _is_spec(value: Any) -> bool:
-    return hasattr(value, f"{PROJECT}_spec")
+    return frozenset(name for name, value in globals().items() if hasattr(value, f"{PROJECT}_spec"))

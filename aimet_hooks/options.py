@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+import numpy as np
 
 from aimet_hooks import evaluation, event_log, schemes, strategies
 from aimet_hooks.cost import CostMetric
@@ -13,7 +16,7 @@ from aimet_hooks.errors import UnknownNameError, UsageError, nearest
 from aimet_hooks.run_settings import ConsoleMode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from aimet_hooks.evaluation import EvalCallback
     from aimet_hooks.schemes import SvdScheme
@@ -92,7 +95,7 @@ def one_of(value: Any, allowed: Any, argument: str) -> Any:
     return value
 
 
-def check(  # every argument of compress_model has its line
+def check(
     *,
     eval_callback: EvalCallback,
     full_eval_callback: EvalCallback | None,
@@ -119,16 +122,10 @@ def check(  # every argument of compress_model has its line
         evaluation.check_callback(full_eval_callback, "full_eval_callback")
     if trainer is not None and not callable(trainer):
         raise UsageError(f"trainer is {trainer!r}; give a function trainer(model, layer_name)")
-    if isinstance(layers_to_ignore, str):
-        raise UsageError(f"layers_to_ignore is the string {layers_to_ignore!r}; give a list: [{layers_to_ignore!r}]")
     selection = strategies.GreedySelection() if selection is None else selection
     if not isinstance(selection, (strategies.GreedySelection, strategies.ManualSelection)):
         raise UsageError(
             f"selection is {selection!r}; give GreedySelection(target_comp_ratio=0.5) or ManualSelection({{...}})"
-        )
-    if not isinstance(plugin_options or {}, Mapping):
-        raise UsageError(
-            f"plugin_options is {plugin_options!r}; give a mapping from the name of a plugin to its options"
         )
     return Options(
         eval_callback=eval_callback,
@@ -136,16 +133,45 @@ def check(  # every argument of compress_model has its line
         scheme=schemes.scheme_of(compress_scheme),
         cost_metric=one_of(cost_metric, CostMetric, "cost_metric"),
         selection=selection,
-        layers_to_ignore=tuple(layers_to_ignore),
+        layers_to_ignore=_listed(layers_to_ignore),
         direction=one_of(direction, Direction, "direction"),
         on_eval_error=one_of(on_eval_error, OnEvalError, "on_eval_error"),
         trainer=trainer,
-        visualization_url=visualization_url,
-        results_dir=None if results_dir is None else Path(results_dir),
-        run_name=run_name,
-        plugin_options=dict(plugin_options or {}),
+        visualization_url=_text(visualization_url, "visualization_url", "http://localhost:5006/"),
+        results_dir=_directory(results_dir),
+        run_name=_text(run_name, "run_name", "digits at half the MACs"),
+        plugin_options=_by_plugin(plugin_options),
         console=one_of(console, ConsoleMode, "console"),
     )
+
+
+def _listed(patterns: Any) -> tuple[Any, ...]:
+    if isinstance(patterns, str) or not isinstance(patterns, Iterable):
+        shown = patterns if isinstance(patterns, str) else type(patterns).__name__
+        raise UsageError(
+            f"layers_to_ignore is {shown!r}; give a list of names, globs or modules, as ['conv1', 'head.*']"
+        )
+    return tuple(patterns)
+
+
+def _text(value: str | None, argument: str, example: str) -> str | None:
+    if value is not None and not (isinstance(value, str) and value):
+        raise UsageError(f"{argument} is {value!r}; give a string, as {example!r}")
+    return value
+
+
+def _directory(value: Any) -> Path | None:
+    if value is not None and not (isinstance(value, (str, os.PathLike)) and str(value)):
+        raise UsageError(f"results_dir is {value!r}; give the path of a directory that is new or holds no run")
+    return None if value is None else Path(value)
+
+
+def _by_plugin(options: Any) -> dict[str, Mapping[str, Any]]:
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping) or not all(isinstance(given, Mapping) for given in options.values()):
+        raise UsageError(f"plugin_options is {options!r}; give {{name of a plugin: {{option: value}}}}")
+    return dict(options)
 
 
 def refuse_unknown(unknown: Mapping[str, object], known: Sequence[str]) -> None:
@@ -160,7 +186,7 @@ def refuse_unknown(unknown: Mapping[str, object], known: Sequence[str]) -> None:
         raise UnknownNameError(f"compress_model has no keyword {name!r}{nearest(name, known)}")
 
 
-def example_shape(shape: Sequence[int] | None) -> tuple[int, ...] | None:
+def example_shape(shape: object) -> tuple[int, ...] | None:
     """The input shape as a tuple of positive integers.
 
     Raises:
@@ -168,6 +194,16 @@ def example_shape(shape: Sequence[int] | None) -> tuple[int, ...] | None:
     """
     if shape is None:
         return None
-    if isinstance(shape, (str, Mapping)) or not all(type(size) is int and size > 0 for size in shape):
-        raise UsageError(f"input_shape is {shape!r}; give positive integers with the batch first, as (1, 3, 224, 224)")
-    return tuple(shape)
+    sizes: tuple[Any, ...] = (
+        () if isinstance(shape, (str, Mapping)) or not isinstance(shape, Iterable) else tuple(shape)
+    )
+    if not sizes or not all(map(_is_size, sizes)):
+        raise UsageError(
+            f"input_shape is {shape!r}; give positive integers with the batch first, as (1, 3, 224, 224); "
+            "a model with several inputs needs example_inputs"
+        )
+    return tuple(int(size) for size in sizes)
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) > 0

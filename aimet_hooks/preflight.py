@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aimet_hooks.schemes import SvdScheme
 
 MAX_REASON = 300
+"""Characters of an exception's text that a reason quotes."""
 
 
 def ignored(adapter: Adapter, layers: Sequence[Layer], patterns: Iterable[Any]) -> dict[str, str]:
@@ -30,15 +31,14 @@ def ignored(adapter: Adapter, layers: Sequence[Layer], patterns: Iterable[Any]) 
     found: dict[str, str] = {}
     for pattern in patterns:
         if isinstance(pattern, str):
-            matched = [pattern] if pattern in names else fnmatch.filter(names, pattern)
-            shown = repr(pattern)
+            matched = [pattern] if pattern in names else [name for name in names if fnmatchcase(name, pattern)]
+            shown, likely = repr(pattern), nearest(pattern, names)
         else:
-            matched = [name for name in names if name in adapter.names_within(pattern)]
-            shown = f"module {type(pattern).__name__}"
+            within = adapter.names_within(pattern)
+            matched = [name for name in names if name in within]
+            shown, likely = f"a {type(pattern).__name__}", "; give layer names, globs, or modules of the model"
         if not matched:
-            raise UnknownNameError(
-                f"layers_to_ignore has {shown}, which matches no layer{nearest(str(pattern), names)}"
-            )
+            raise UnknownNameError(f"layers_to_ignore has {shown}, which matches no layer{likely}")
         found.update(dict.fromkeys(matched, f"ignored: layers_to_ignore has {shown}"))
     return found
 
@@ -48,9 +48,8 @@ def try_layers(
 ) -> Iterator[tuple[Layer, str | None]]:
     """For each layer whether it can be compressed: None, or the reason against it.
 
-    A layer that nothing speaks against is replaced once by factors without content, and the example input run. A
-    layer that the example
-    did not reach is tried as well: who reads its weight without calling it fails, and says so.
+    A layer that nothing speaks against is replaced once by factors without content, and the example input run. A layer
+    that the example did not reach is tried as well: who reads its weight without calling it fails, and says so.
     """
     for layer in layers:
         reason = left_out.get(layer.name) or scheme.reason_against(layer, metric)

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 PACKAGES = ("aimet-hooks", "numpy", "torch", "onnx", "onnxruntime")
@@ -20,7 +21,7 @@ def collect() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
         "git_commit": _git_commit(),
-        "command": [os.path.basename(part) if at == 0 else part for at, part in enumerate(sys.argv)],
+        "command": [*(Path(program).name for program in sys.argv[:1]), *sys.argv[1:]],
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
     }
 

@@ -7,9 +7,9 @@ have announced.
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aimet_hooks import aimet_pickle, event_log
@@ -24,17 +24,20 @@ from aimet_hooks.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
+    import os
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 Table = dict[str, dict[float, float | None]]
 """Score, or None, by layer and ratio."""
 
 SCORES_FILE = "eval_scores.json"
 RATIOS_FILE = "comp_ratios.json"
+TABLE_SCHEMA = 1
+"""The version of ``eval_scores.json``."""
+MAX_CELLS = 1_000_000
 
 
-def read(path: Path) -> list[Event]:
+def read(path: str | os.PathLike[str]) -> list[Event]:
     """The events of a recording, in order.
 
     Args:
@@ -44,23 +47,28 @@ def read(path: Path) -> list[Event]:
     Raises:
         RecordingError: If it is none of these; the message names the file and what is wrong with it.
     """
-    if path.is_dir():
-        return _read_directory(path)
-    if not path.exists():
-        raise RecordingError(f"there is no file {str(path)!r}")
+    path = Path(path)
+    try:
+        if path.is_dir():
+            return _read_directory(path)
+        if not path.exists():
+            raise RecordingError(f"there is no file {str(path)!r}")
+    except OSError as error:
+        raise RecordingError(f"cannot read {path}: {error.strerror}") from error
     readers: Mapping[str, Callable[[Path], list[Event]]] = {
         ".jsonl": lambda file: list(event_log.read(file)),
         ".json": _read_json,
-        ".csv": lambda file: _events(table=_read_csv(file), name=file.stem),
+        ".csv": lambda file: from_tables(table=_read_csv(file), name=file.stem),
         ".pkl": _read_pickle,
         ".pickle": _read_pickle,
     }
-    if path.suffix not in readers:
+    suffix = path.suffix.lower()
+    if suffix not in readers:
         raise RecordingError(f"{path} is no recording: give a results directory or a {', '.join(readers)} file")
-    return readers[path.suffix](path)
+    return readers[suffix](path)
 
 
-def scores(path: Path) -> dict[str, dict[float, float]]:
+def scores(path: str | os.PathLike[str]) -> dict[str, dict[float, float]]:
     """The finite scores of a recording, by layer and ratio.
 
     Raises:
@@ -69,7 +77,7 @@ def scores(path: Path) -> dict[str, dict[float, float]]:
     table: dict[str, dict[float, float]] = {}
     has_table = False
     for event in read(path):
-        has_table = has_table or isinstance(event, ExplorationStarted)
+        has_table = has_table or isinstance(event, (ExplorationStarted, EvalScored))
         if isinstance(event, EvalScored) and event.score is not None:
             table.setdefault(event.layer, {})[event.comp_ratio] = event.score
     if not has_table:
@@ -77,7 +85,7 @@ def scores(path: Path) -> dict[str, dict[float, float]]:
     return table
 
 
-def comp_ratios(path: Path) -> dict[str, float | None]:
+def comp_ratios(path: str | os.PathLike[str]) -> dict[str, float | None]:
     """The chosen ratios of a recording, by layer.
 
     Raises:
@@ -101,20 +109,20 @@ def _read_directory(path: Path) -> list[Event]:
         raise RecordingError(
             f"{path} holds no run: there is no {event_log.FILE_NAME}, {SCORES_FILE} or {RATIOS_FILE} in it"
         )
-    return _events(table=table, ratios=ratios, baseline=baseline, name=path.name)
+    return from_tables(table=table, ratios=ratios, baseline=baseline, name=path.name)
 
 
 def _read_json(path: Path) -> list[Event]:
     content = _load_json(path)
-    if isinstance(content, dict) and "scores" in content:
+    if isinstance(content, dict) and isinstance(content.get("scores"), dict):
         table, baseline = _table_of(content, path)
-        return _events(table=table, baseline=baseline, name=path.stem)
-    return _events(ratios=_ratios_of(content, path), name=path.stem)
+        return from_tables(table=table, baseline=baseline, name=path.stem)
+    return from_tables(ratios=_ratios_of(content, path), name=path.stem)
 
 
 def _load_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text("utf-8"))
+        return json.loads(path.read_text("utf-8-sig", "surrogatepass"))
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -125,10 +133,18 @@ def _table_of(content: Any, path: Path) -> tuple[Table, float | None]:
     rows = content.get("scores") if isinstance(content, dict) else None
     if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
         raise RecordingError(f'{path} has no table: "scores" must be {{layer: {{ratio: score or null}}}}')
-    table = {
-        layer: {_ratio(ratio, path, layer): _number(score, path, layer) for ratio, score in row.items()}
-        for layer, row in rows.items()
-    }
+    if sum(map(len, rows.values())) > MAX_CELLS:  # a small pickle can hold one long row a million times
+        raise RecordingError(f"{path} holds more than {MAX_CELLS:,} scores")
+    schema = content.get("schema", TABLE_SCHEMA)
+    if schema != TABLE_SCHEMA:
+        raise RecordingError(
+            f"{path} is of schema {_shown(schema)}, this version reads {TABLE_SCHEMA}: update aimet-hooks"
+        )
+    table = {}
+    for layer, row in rows.items():
+        ratios = _unique((_ratio(ratio, path, layer) for ratio in row), path, layer)
+        values = [_number(score, path, layer) for score in row.values()]
+        table[_layer(layer, path)] = dict(zip(ratios, values, strict=True))
     return table, _number(content.get("baseline"), path, "baseline")
 
 
@@ -137,60 +153,95 @@ def _ratios_of(content: Any, path: Path) -> dict[str, float | None]:
         raise RecordingError(
             f'{path} holds neither scores nor ratios: expected {{"scores": ...}} or {{layer: ratio or null}}'
         )
-    return {layer: None if ratio is None else _ratio(ratio, path, layer) for layer, ratio in content.items()}
+    return {
+        _layer(layer, path): None if ratio is None else _ratio(ratio, path, layer) for layer, ratio in content.items()
+    }
 
 
-def _ratio(value: Any, path: Path, where: str) -> float:
-    try:
-        ratio = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        ratio = math.nan
-    if not 0 < ratio <= 1:
-        raise RecordingError(f"{path}: {str(value)[:40]!r} at layer {where!r} is no compression ratio between 0 and 1")
+def _layer(name: Any, path: Path) -> str:
+    if not isinstance(name, str):
+        raise RecordingError(f"{path}: {_shown(name)} is no name of a layer")
+    return name
+
+
+def _ratio(value: Any, path: Path, where: object) -> float:
+    ratio = _float(value)
+    if ratio is None or not 0 < ratio <= 1:
+        raise RecordingError(f"{path}: {_shown(value)} at {_shown(where)} is no compression ratio between 0 and 1")
     return ratio
 
 
-def _number(value: Any, path: Path, where: str) -> float | None:
+def _unique(ratios: Iterable[float], path: Path, where: object) -> list[float]:
+    """The ratios, each of which must be there once: of two scores of one cell nobody knows which is right."""
+    seen: dict[float, None] = {}
+    for ratio in ratios:
+        if ratio in seen:
+            raise RecordingError(f"{path}: ratio {ratio} is there twice at {_shown(where)}")
+        seen[ratio] = None
+    return list(seen)
+
+
+def _number(value: Any, path: Path, where: object) -> float | None:
     if value is None or value == "":
         return None
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise RecordingError(f"{path}: {str(value)[:40]!r} at {where!r} is no score") from error
+    number = _float(value)
+    if number is None:
+        raise RecordingError(f"{path}: {_shown(value)} at {_shown(where)} is no score")
     return number if math.isfinite(number) else None
+
+
+def _float(value: Any) -> float | None:
+    try:
+        return None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _shown(value: object) -> str:
+    """The beginning of a value for a message, whatever it is."""
+    try:
+        return repr(str(value)[:60])
+    except (ValueError, RecursionError):  # an integer of thousands of digits, a list in a list in a list ...
+        return f"a very large {type(value).__name__}"
 
 
 def _read_csv(path: Path) -> Table:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
+        with path.open(newline="", encoding="utf-8-sig", errors="surrogatepass") as file:
+            reader = csv.reader(file)
+            lines = [(reader.line_num, row) for row in reader if row]
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from error
     except (csv.Error, ValueError) as error:
         raise RecordingError(f"{path} is not CSV: {error}") from error
-    if not rows or len(rows[0]) < 2 or rows[0][0] != "layer":
+    titles = lines[0][1] if lines else []
+    if titles[:1] != ["layer"] or len(titles) < 2:
         raise RecordingError(f"{path} is no table of scores: its first line must be 'layer' and one column a ratio")
-    ratios = [_ratio(title, path, "the first line") for title in rows[0][1:]]
+    ratios = _unique((_ratio(title, path, "the first line") for title in titles[1:]), path, "the first line")
     table: Table = {}
-    for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(rows[0]):
-            raise RecordingError(f"{path}, line {number} has {len(row)} columns, the first line has {len(rows[0])}")
-        table[row[0]] = {ratio: _number(cell, path, row[0]) for ratio, cell in zip(ratios, row[1:], strict=True)}
+    for number, (layer, *cells) in lines[1:]:
+        if len(cells) != len(ratios):
+            raise RecordingError(
+                f"{path}, line {number} has {len(cells) + 1} columns, the first line has {len(titles)}"
+            )
+        if layer in table:
+            raise RecordingError(f"{path}, line {number}: layer {_shown(layer)} is there twice")
+        table[layer] = {ratio: _number(cell, path, layer) for ratio, cell in zip(ratios, cells, strict=True)}
     return table
 
 
 def _read_pickle(path: Path) -> list[Event]:
     content = aimet_pickle.load(path)
     if isinstance(content, dict) and content and all(isinstance(row, dict) for row in content.values()):
-        return _events(table=_table_of({"scores": content}, path)[0], name=path.stem)
+        return from_tables(table=_table_of({"scores": content}, path)[0], name=path.stem)
     if isinstance(content, (list, tuple)) and all(
         isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in content
     ):
-        content = {str(layer): ratio for layer, ratio in content}
-    return _events(ratios=_ratios_of(content, path), name=path.stem)
+        content = {_layer(layer, path): ratio for layer, ratio in content}
+    return from_tables(ratios=_ratios_of(content, path), name=path.stem)
 
 
-def _events(
+def from_tables(
     *,
     name: str,
     table: Table | None = None,
@@ -198,7 +249,10 @@ def _events(
     baseline: float | None = None,
 ) -> list[Event]:
     """The events of a run of which only a table or a choice is known."""
-    return list(_numbered(_synthesized(name, table, ratios, baseline), name))
+    return [
+        event.placed(run_id=name, seq=seq, time=0.0)
+        for seq, event in enumerate(_synthesized(name, table, ratios, baseline))
+    ]
 
 
 def _synthesized(
@@ -244,8 +298,3 @@ def _cells(table: Table) -> Iterator[Event]:
             total=len(known),
             reused=True,
         )
-
-
-def _numbered(events: Iterator[Event], name: str) -> Iterator[Event]:
-    for number, event in enumerate(events):
-        yield dataclasses.replace(event, run_id=name, seq=number)

@@ -35,30 +35,22 @@ RATE_WINDOW = 50
 
 
 class RunState:
-    """A run so far. Everything is read-only but for ``apply``, which is called once an event and takes constant time.
-
-    Attributes:
-        phase: What goes on now.
-        started, baseline, exploration, selection, finished, failed: The events of these steps, None before them.
-        progress: The latest ``Progressed``, None outside the stages that announce it.
-        last_cell: The cell that was announced last.
-        time: Time of the latest event, seconds since the epoch.
-    """
+    """A run so far. All is read-only but ``apply``, which is called once an event and takes constant time."""
 
     def __init__(self) -> None:
         self._reset()
 
     def _reset(self) -> None:
-        self.phase: Phase = "waiting"
-        self.started: RunStarted | None = None
-        self.baseline: BaselineScored | None = None
-        self.exploration: ExplorationStarted | None = None
-        self.selection: RatiosSelected | None = None
-        self.finished: RunFinished | None = None
-        self.failed: RunFailed | None = None
-        self.progress: Progressed | None = None
-        self.last_cell: EvalScored | None = None
-        self.time = 0.0
+        self._phase: Phase = "waiting"
+        self._time = 0.0
+        self._started: RunStarted | None = None
+        self._baseline: BaselineScored | None = None
+        self._exploration: ExplorationStarted | None = None
+        self._selection: RatiosSelected | None = None
+        self._finished: RunFinished | None = None
+        self._failed: RunFailed | None = None
+        self._progress: Progressed | None = None
+        self._last_cell: EvalScored | None = None
         self._cells: dict[str, dict[float, EvalScored]] = {}
         self._rows: dict[str, Mapping[float, EvalScored]] = {}
         self._skipped: dict[str, str] = {}
@@ -68,17 +60,67 @@ class RunState:
     def apply(self, event: Event) -> None:
         """Take in one event. Events must come in the order of their ``seq``; a ``RunStarted`` begins anew."""
         getattr(self, f"_apply_{event.name}")(event)
-        self.time = event.time
+        self._time = event.time
+
+    @property
+    def phase(self) -> Phase:
+        """What goes on now."""
+        return self._phase
+
+    @property
+    def time(self) -> float:
+        """Time of the latest event, seconds since the epoch; 0 before the first."""
+        return self._time
+
+    @property
+    def started(self) -> RunStarted | None:
+        """The event that began the run, with its configuration."""
+        return self._started
+
+    @property
+    def baseline(self) -> BaselineScored | None:
+        """The original model's score."""
+        return self._baseline
+
+    @property
+    def exploration(self) -> ExplorationStarted | None:
+        """Rows and columns of the table; None before they are known, and where the ratios are given by hand."""
+        return self._exploration
+
+    @property
+    def last_cell(self) -> EvalScored | None:
+        """The cell that was announced last."""
+        return self._last_cell
+
+    @property
+    def selection(self) -> RatiosSelected | None:
+        """The chosen ratios."""
+        return self._selection
+
+    @property
+    def progress(self) -> Progressed | None:
+        """The latest step of a stage that has no event of its own; None outside such stages."""
+        return self._progress
+
+    @property
+    def finished(self) -> RunFinished | None:
+        """The last event of a run that succeeded."""
+        return self._finished
+
+    @property
+    def failed(self) -> RunFailed | None:
+        """The last event of a run that failed."""
+        return self._failed
 
     @property
     def run_id(self) -> str:
         """Unique name of the run, "" before it started."""
-        return self.started.run_id if self.started else ""
+        return self._started.run_id if self._started else ""
 
     @property
     def settings(self) -> Mapping[str, Any]:
         """Configuration of the call."""
-        return self.started.settings if self.started else {}
+        return self._started.settings if self._started else {}
 
     @property
     def direction(self) -> str:
@@ -88,7 +130,7 @@ class RunState:
     @property
     def layers(self) -> Mapping[str, LayerInfo]:
         """All layers with weights by name, in network order."""
-        return self.started.layers if self.started else {}
+        return self._started.layers if self._started else {}
 
     @property
     def skipped(self) -> Mapping[str, str]:
@@ -108,29 +150,29 @@ class RunState:
     @property
     def candidates(self) -> tuple[float, ...]:
         """Columns of the table: ratios of cost kept, ascending."""
-        return self.exploration.candidates if self.exploration else ()
+        return self._exploration.candidates if self._exploration else ()
 
     @property
     def completed(self) -> int:
         """Cells that are known."""
-        return self.last_cell.completed if self.last_cell else 0
+        return self._last_cell.completed if self._last_cell else 0
 
     @property
     def total(self) -> int:
         """Cells of the table."""
-        return self.exploration.total if self.exploration else 0
+        return self._exploration.total if self._exploration else 0
 
     @property
     def coverage(self) -> float | None:
         """Share of the model's cost that lies in layers that can be compressed; None before they are known."""
-        if not self.exploration or not self.layers:
+        if not self._exploration or not self.layers:
             return None
         total = sum(self.cost(name) for name in self.layers)
-        return sum(self.cost(name) for name in self.exploration.layers) / total if total else None
+        return sum(self.cost(name) for name in self._exploration.layers) / total if total else None
 
     @property
     def rate(self) -> float | None:
-        """Cells a second over the latest ones; None before two are known."""
+        """Cells a second over the latest ones; None before one has been evaluated."""
         if len(self._times) < 2 or self._times[-1] <= self._times[0]:
             return None
         return (len(self._times) - 1) / (self._times[-1] - self._times[0])
@@ -141,18 +183,18 @@ class RunState:
 
         Before the first cell this is the number of evaluations times the duration of the baseline's.
         """
-        if not self.exploration or not self.baseline:
+        if not self._exploration or not self._baseline:
             return None
         if self.rate is None:
-            return self.exploration.evaluations * self.baseline.seconds
+            return self._exploration.evaluations * self._baseline.seconds
         return (self.total - self.completed) / self.rate
 
     @property
     def lowest_chosen(self) -> float | None:
         """The worst of the scores of the chosen cells, each of which has one layer compressed."""
-        if not self.selection:
+        if not self._selection:
             return None
-        cells = (self._cells.get(name, {}).get(ratio) for name, ratio in self.selection.comp_ratios.items() if ratio)
+        cells = (self._cells.get(name, {}).get(ratio) for name, ratio in self._selection.comp_ratios.items() if ratio)
         scores = [cell.score for cell in cells if cell and cell.score is not None]
         if not scores:
             return None
@@ -161,54 +203,54 @@ class RunState:
     def cost(self, layer: str) -> float:
         """What a layer costs before compression, in the run's cost metric."""
         info = self.layers[layer]
-        return info.weights if self.started and self.started.cost_metric == "memory" else info.macs
+        return info.weights if self._started and self._started.cost_metric == "memory" else info.macs
 
     def _apply_run_started(self, event: RunStarted) -> None:
         self._reset()
-        self.started = event
-        self.phase = "preparing"
+        self._started = event
+        self._phase = "preparing"
 
     def _apply_layer_skipped(self, event: LayerSkipped) -> None:
         self._skipped[event.layer] = event.reason
 
     def _apply_baseline_score(self, event: BaselineScored) -> None:
-        self.baseline = event
-        self.progress = None
+        self._baseline = event
+        self._progress = None
 
     def _apply_exploration_started(self, event: ExplorationStarted) -> None:
-        self.exploration = event
-        self.phase = "exploring"
+        self._exploration = event
+        self._phase = "exploring"
         for layer in event.layers:
             self._row(layer)
         self._times.append(event.time)
 
     def _apply_eval_score(self, event: EvalScored) -> None:
         self._row(event.layer)[event.comp_ratio] = event
-        self.last_cell = event
+        self._last_cell = event
         if event.reused:
             self._times.clear()
         self._times.append(event.time)
 
     def _apply_ratios_selected(self, event: RatiosSelected) -> None:
-        self.selection = event
-        self.phase = "selected"
+        self._selection = event
+        self._phase = "selected"
 
     def _apply_layer_compressed(self, event: LayerCompressed) -> None:
         self._compressed[event.layer] = event
-        self.phase = "compressing"
+        self._phase = "compressing"
 
     def _apply_progress(self, event: Progressed) -> None:
-        self.progress = event
+        self._progress = event
 
     def _apply_run_finished(self, event: RunFinished) -> None:
-        self.finished = event
-        self.phase = "finished"
-        self.progress = None
+        self._finished = event
+        self._phase = "finished"
+        self._progress = None
 
     def _apply_run_failed(self, event: RunFailed) -> None:
-        self.failed = event
-        self.phase = "failed"
-        self.progress = None
+        self._failed = event
+        self._phase = "failed"
+        self._progress = None
 
     def _row(self, layer: str) -> dict[float, EvalScored]:
         if layer not in self._cells:

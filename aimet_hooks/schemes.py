@@ -133,7 +133,7 @@ SCHEMES: dict[str, type[SvdScheme]] = {scheme.name: scheme for scheme in (Spatia
 """The schemes by the name that ``compress_scheme`` takes."""
 
 
-def scheme_of(value: SvdScheme | str) -> SvdScheme:
+def scheme_of(value: object) -> SvdScheme:
     """The scheme that ``compress_scheme`` asks for.
 
     Raises:
@@ -145,4 +145,6 @@ def scheme_of(value: SvdScheme | str) -> SvdScheme:
         raise UsageError("compress_scheme 'channel_pruning' arrives later; use 'spatial_svd' or 'weight_svd'")
     if isinstance(value, str) and value in SCHEMES:
         return SCHEMES[value]()
+    if isinstance(value, type) and issubclass(value, SvdScheme):
+        raise UsageError(f"compress_scheme is the class {value.__name__}; give an instance: {value.__name__}()")
     raise UsageError(f"compress_scheme {value!r} is no scheme{nearest(str(value), SCHEMES)}")

@@ -58,7 +58,8 @@ class ScoreTable:
         found = self._scheme.variants(self.layers[name], [ratio], self.metric)
         if not found:
             raise UsageError(
-                f"layer {name!r} at ratio {float(ratio):g} would cost no less than it does now; lower the ratio, or leave the layer out"
+                f"layer {name!r} at ratio {float(ratio):g} would cost no less than it does now; lower the ratio, "
+                "or leave the layer out"
             )
         return found[0]
 
@@ -85,25 +86,27 @@ class ScoreTable:
         columns = pd.Index(self.ratios, name="comp_ratio", dtype=float)
         return pd.DataFrame(np.array(values, float).reshape(len(index), len(columns)), index=index, columns=columns)
 
-    def original_cost(self, name: str) -> Fraction:
-        """What a layer costs before compression."""
+    def original_cost(self, name: str) -> int:
+        """What a layer costs before compression: MACs of the whole example, or weights."""
         layer = self.layers[name]
-        return Fraction(layer.macs if self.metric == "mac" else layer.weights)
+        return layer.macs if self.metric == "mac" else layer.weights
 
     @property
-    def total_cost(self) -> Fraction:
+    def total_cost(self) -> int:
         """What all layers cost before compression."""
-        return sum(map(self.original_cost, self.layers), Fraction(0))
+        return sum(map(self.original_cost, self.layers))
 
     @property
-    def rest(self) -> Fraction:
+    def rest(self) -> int:
         """What the layers cost that are not in the table."""
-        return sum((self.original_cost(name) for name in self.layers if name not in self.variants), Fraction(0))
+        return sum(self.original_cost(name) for name in self.layers if name not in self.variants)
 
     def lowest_ratio(self) -> Fraction:
-        """The lowest ratio of the model that the cells can reach."""
-        cheapest = sum((Fraction(row[0].cost.of(self.metric)) for row in self.variants.values()), Fraction(0))
-        return (self.rest + cheapest) / self.total_cost if self.total_cost else Fraction(1)
+        """The lowest ratio of the model that the cells can reach; 1 where nothing can be saved."""
+        lowest = self.rest + sum(
+            row[0].cost.of(self.metric) if row else self.original_cost(name) for name, row in self.variants.items()
+        )
+        return Fraction(lowest, self.total_cost) if self.total_cost else Fraction(1)
 
     def choices(
         self, *, baseline: float, higher_is_better: bool, monotonic: bool
@@ -117,7 +120,7 @@ class ScoreTable:
             if monotonic:
                 scores = selection.monotonic(scores)
             table[name] = [
-                selection.Choice(ratio, float(score), Fraction(variant.cost.of(self.metric)))
+                selection.Choice(ratio, float(score), variant.cost.of(self.metric))
                 for (ratio, variant), score in zip(cells, scores, strict=True)
             ]
             table[name].append(selection.Choice(None, sign * baseline, self.original_cost(name)))

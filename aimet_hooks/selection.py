@@ -1,18 +1,19 @@
 """Choose a ratio for every layer from a table of scores: arrays and numbers only.
 
 The greedy rule: each layer takes the smallest ratio whose own score reaches a threshold t (none: it is left alone); t
-is the highest of
-the table's distinct scores at which the model's exact ratio is at or below the target. A lower t never costs more, so
-the first
-score that meets the target is found by bisection over the distinct scores. Then the budget that is left is spent:
-single ratios are raised, best gain first, while the target still holds.
+is the highest of the table's distinct scores at which the model's cost is at or below the target. A lower t never costs
+more, so a sweep from the highest score down meets it first. Then the budget that is left is spent: single ratios are
+raised, best gain first, while the target still holds.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,12 +35,13 @@ class Choice:
     Attributes:
         ratio: Candidate ratio, None for the layer as it is.
         score: Score of the model with the layer so, higher is better.
-        cost: What the layer then costs, exactly.
+        cost: What the layer then costs: MACs of the whole example, or weights. Of a layer's choices, one of a higher
+            ratio never costs less, and the layer as it is costs the most.
     """
 
     ratio: float | None
     score: float
-    cost: Fraction
+    cost: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,111 +50,111 @@ class Selection:
 
     Attributes:
         comp_ratios: Chosen candidate by layer; None: left alone.
-        cost: Cost of the whole model so.
-        threshold: The score that every choice of the greedy rule reached before the rest of the budget was spent.
+        cost: Cost of the whole model so, layers that are not in the table included.
+        threshold: The score that every choice of the greedy rule reached; raising ratios afterwards keeps it.
     """
 
     comp_ratios: dict[str, float | None]
-    cost: Fraction
+    cost: int
     threshold: float
 
 
-def lowest_cost(table: Mapping[str, Sequence[Choice]], rest: Fraction) -> Fraction:
-    """The lowest cost of the model that the table can reach; ``rest`` is the cost of the layers that are not in it."""
-    return rest + sum((min(choice.cost for choice in row) for row in table.values()), Fraction(0))
-
-
-def greedy(table: Mapping[str, Sequence[Choice]], *, rest: Fraction, total: Fraction, target: Fraction) -> Selection:
+def greedy(table: Mapping[str, Sequence[Choice]], *, rest: int, total: int, target: Fraction) -> Selection:
     """The greedy selection.
 
     Args:
-        table: By layer: its cells with a score and, last, the choice to leave it alone (ratio None, its score the
+        table: By layer its cells that have a score, and the choice to leave it alone (ratio None, its score the
             baseline's).
         rest: Cost of the layers that are not in the table.
         total: Cost of the whole original model.
         target: Share of ``total`` that may be kept, 0 < target < 1.
 
+    Returns:
+        Ratios with cost <= target * total, exactly. They do not depend on the order of the layers.
+
     Raises:
-        TargetError: If no choice of the table's cells reaches the target.
+        TargetError: If the cheapest cells of the table do not reach the target; with the lowest ratio that they do.
     """
-    thresholds = sorted({choice.score for row in table.values() for choice in row if choice.ratio is not None})
-    budget = target * total
-    low, high = (
-        0,
-        len(thresholds),
-    )  # the first `low` thresholds are known to meet the budget, those from `high` on not to
-    while low < high:
-        middle = (low + high) // 2
-        if _cost(_reaching(table, thresholds[middle]), rest) <= budget:
-            low = middle + 1
-        else:
-            high = middle
-    if low == 0:
-        reached = float(lowest_cost(table, rest) / total)
+    budget = math.floor(target * total) - rest
+    chosen, threshold = _thresholded(table, budget)
+    if _cost(chosen) > budget:
+        lowest = Fraction(rest + _cost(chosen), total)
         raise TargetError(
             f"target_comp_ratio {float(target):g} cannot be reached with the scores of this table: the lowest ratio is "
-            f"{reached:.3f}; raise the target, or look at the cells that failed"
+            f"{rounded_up(lowest)}; raise the target, or look at the cells that failed"
         )
-    threshold = thresholds[low - 1]
-    chosen = _filled(table, _reaching(table, threshold), budget - rest, threshold)
-    return Selection({name: choice.ratio for name, choice in chosen.items()}, _cost(chosen, rest), threshold)
+    chosen = _refilled(table, chosen, budget, threshold)
+    return Selection({name: choice.ratio for name, choice in chosen.items()}, rest + _cost(chosen), threshold)
 
 
-def _reaching(table: Mapping[str, Sequence[Choice]], threshold: float) -> dict[str, Choice]:
-    """For each layer the cheapest choice whose own score is at or above the threshold, else the layer as it is."""
-    chosen = {}
-    for name, row in table.items():
-        reached = [choice for choice in row if choice.ratio is not None and choice.score >= threshold]
-        as_it_is = next(choice for choice in row if choice.ratio is None)
-        chosen[name] = min(reached, key=lambda choice: choice.ratio or 1.0, default=as_it_is)
-    return chosen
+def rounded_up(ratio: Fraction) -> str:
+    """A lowest ratio with three decimals, as a target that can be reached."""
+    return f"{math.ceil(ratio * 1000) / 1000:.3f}"
 
 
-def _cost(chosen: Mapping[str, Choice], rest: Fraction) -> Fraction:
-    return rest + sum((choice.cost for choice in chosen.values()), Fraction(0))
+def _thresholded(table: Mapping[str, Sequence[Choice]], budget: int) -> tuple[dict[str, Choice], float]:
+    """The choice at the highest threshold that meets the budget, else at the lowest score of the table."""
+    chosen = {name: next(choice for choice in row if choice.ratio is None) for name, row in table.items()}
+    cells = [(choice.score, name, choice) for name, row in table.items() for choice in row if choice.ratio is not None]
+    cells.sort(key=itemgetter(0), reverse=True)
+    cost, lowest = _cost(chosen), math.inf
+    for threshold, reached in groupby(cells, key=itemgetter(0)):
+        for _, name, choice in reached:
+            if _ratio(choice) < _ratio(chosen[name]):
+                cost += choice.cost - chosen[name].cost
+                chosen[name] = choice
+        lowest = threshold
+        if cost <= budget:
+            break
+    return chosen, lowest
 
 
-def _filled(
-    table: Mapping[str, Sequence[Choice]], chosen: dict[str, Choice], budget: Fraction, threshold: float
+def _ratio(choice: Choice) -> float:
+    return 1.0 if choice.ratio is None else choice.ratio
+
+
+def _cost(chosen: Mapping[str, Choice]) -> int:
+    return sum(choice.cost for choice in chosen.values())
+
+
+def _refilled(
+    table: Mapping[str, Sequence[Choice]], chosen: Mapping[str, Choice], budget: int, threshold: float
 ) -> dict[str, Choice]:
-    """Raise single ratios while the budget holds: the highest gain of score per cost first, then the lowest ratio.
+    """Raise one layer at a time to its next higher cost while the budget holds, the step of the highest gain first.
 
-    Every choice stays at or above the threshold. Where scores saturate all gains are 0 and the layers that are
-    compressed most are raised
-    first: single-layer scores cannot tell, but the error of a whole model adds up.
+    The gain of a step is score per cost; on tables whose drops add up that keeps more than the plain difference. Every
+    choice stays at or above the threshold. Equal gains (scores that saturate) go to the layer that is compressed most:
+    single-layer scores cannot tell, but the error of a whole model adds up.
     """
-    filled = dict(chosen)
-    left = budget - sum((choice.cost for choice in chosen.values()), Fraction(0))
-    rows = {
-        name: [choice for choice in row if choice.ratio is None or choice.score >= threshold]
-        for name, row in table.items()
-    }
-    steps = [step for name in rows if (step := _step(name, rows[name], filled[name], left))]
-    heapq.heapify(steps)
+    refilled = dict(chosen)
+    left = budget - _cost(chosen)
+    steps: list[tuple[float, float, int, str, Choice, Sequence[Choice]]] = []
+
+    def push_next(name: str, above: Sequence[Choice]) -> None:
+        now = refilled[name]
+        if above:
+            added = above[0].cost - now.cost
+            gain = (above[0].score - now.score) / added
+            heapq.heappush(steps, (-gain, _ratio(now), added, name, above[0], above[1:]))
+
+    for name, row in table.items():
+        push_next(name, _above(row, chosen[name], threshold))
     while steps:
-        *_, name, choice = heapq.heappop(steps)
-        added = choice.cost - filled[name].cost
-        if added <= left:
-            filled[name] = choice
+        _, _, added, name, choice, above = heapq.heappop(steps)
+        if added <= left:  # else no step of this layer fits any more: the next ones cost more still
+            refilled[name] = choice
             left -= added
-        if step := _step(name, rows[name], filled[name], left):
-            heapq.heappush(steps, step)
-    return filled
+            push_next(name, above)
+    return refilled
 
 
-def _step(
-    name: str, row: Sequence[Choice], now: Choice, left: Fraction
-) -> tuple[float, float, Fraction, str, Choice] | None:
-    """The best step up of a layer that fits into what is left, ordered by gain, present ratio, cost and name."""
-    above = [choice for choice in row if now.cost < choice.cost <= now.cost + left]
-    if now.ratio is None or not above:
-        return None
-    best = min(above, key=lambda choice: (-_gain(now, choice), choice.cost))
-    return (-_gain(now, best), now.ratio, best.cost - now.cost, name, best)
-
-
-def _gain(now: Choice, then: Choice) -> float:
-    return (then.score - now.score) / float(then.cost - now.cost)
+def _above(row: Sequence[Choice], now: Choice, threshold: float) -> list[Choice]:
+    """The choices above ``now`` that keep the threshold, by cost; of equal cost (one rank) that of the lowest ratio."""
+    kept = [choice for choice in row if choice.ratio is None or choice.score >= threshold]
+    by_cost: dict[int, Choice] = {}
+    for choice in sorted(kept, key=_ratio):
+        by_cost.setdefault(choice.cost, choice)
+    return sorted((choice for choice in by_cost.values() if choice.cost > now.cost), key=lambda choice: choice.cost)
 
 
 def monotonic(scores: Floats) -> Floats:

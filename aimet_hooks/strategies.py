@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -13,7 +14,6 @@ from aimet_hooks import recordings, selection
 from aimet_hooks.errors import TargetError, UnknownNameError, UsageError, nearest
 
 if TYPE_CHECKING:
-    import os
     from decimal import Decimal
 
     import pandas as pd
@@ -27,6 +27,8 @@ KnownScores = dict[str, dict[float, float]]
 """Finite scores by layer and ratio."""
 
 MAX_CANDIDATES = 1000
+TOLERANCE = 1e-6
+"""A saved ratio as near as this to a candidate is that candidate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,7 @@ class GreedySelection:
             or results directory of this package or of AIMET. Only what is missing is evaluated.
 
     Raises:
-        UsageError: If a number is out of its range or a score is no number.
-        RecordingError: If the file cannot be read.
+        UsageError: If a number is out of its range.
     """
 
     target_comp_ratio: float | Decimal | Fraction = 0.5
@@ -106,8 +107,9 @@ class GreedySelection:
         lowest = table.lowest_ratio()
         if lowest > self.target:
             raise TargetError(
-                f"target_comp_ratio {float(self.target):g} cannot be reached: the lowest ratio of the model is {float(lowest):.3f}, "
-                f"with {len(table.variants)} layers in the table and {len(skipped)} skipped; raise the target or ignore fewer layers"
+                f"target_comp_ratio {float(self.target):g} cannot be reached: the lowest ratio of the model is "
+                f"{selection.rounded_up(lowest)} (layers in the table: {len(table.variants)}, skipped: "
+                f"{len(skipped)}); raise the target or ignore fewer layers"
             )
 
     def highest_ranks(self, table: ScoreTable) -> dict[str, int]:
@@ -134,7 +136,8 @@ class GreedySelection:
         """The saved scores that are finite, keyed by the candidates.
 
         Raises:
-            UsageError: If the table has a layer or a ratio that the model's table has not.
+            UsageError: If they are no table, or the table has a layer or a ratio that the model's table has not.
+            RecordingError: If the file cannot be read.
         """
         columns = tuple(float(ratio) for ratio in self.candidates)
         return _fitted(self._saved_scores(), layers, columns)
@@ -143,11 +146,17 @@ class GreedySelection:
         saved: Any = self.saved_eval_scores
         if saved is None:
             return {}
-        if hasattr(saved, "to_dict") and hasattr(saved, "columns"):
-            saved = saved.to_dict(orient="index")
-        if isinstance(saved, Mapping):
-            return {str(layer): _known_row(str(layer), row) for layer, row in saved.items()}
-        return recordings.scores(Path(saved))
+        if isinstance(saved, (str, os.PathLike)):
+            return recordings.scores(Path(saved))
+        rows = saved
+        if hasattr(saved, "iterrows"):  # a DataFrame, without importing pandas
+            rows = {layer: row.to_dict() for layer, row in saved.iterrows()}
+        if not isinstance(rows, Mapping):
+            raise UsageError(
+                f"saved_eval_scores is a {type(saved).__name__}; give {{layer: {{ratio: score}}}}, a DataFrame, or the "
+                "path of a file or results directory"
+            )
+        return {str(layer): _known_row(str(layer), row) for layer, row in rows.items()}
 
 
 def _known_row(layer: str, row: Any) -> dict[float, float]:
@@ -156,12 +165,11 @@ def _known_row(layer: str, row: Any) -> dict[float, float]:
     known = {}
     for ratio, score in row.items():
         try:
-            value = math.nan if score is None else float(score)
-            key = float(ratio)
-        except (TypeError, ValueError) as error:
-            raise UsageError(
-                f"saved_eval_scores[{layer!r}] has {ratio!r}: {score!r}, which is not a ratio and a score"
-            ) from error
+            key, value = float(ratio), math.nan if score is None else float(score)
+        except (TypeError, ValueError):
+            key = value = math.nan
+        if math.isnan(key) or isinstance(score, bool):
+            raise UsageError(f"saved_eval_scores[{layer!r}] has {ratio!r}: {score!r}, which is not a ratio and a score")
         if math.isfinite(value):
             known[key] = value
     return known
@@ -180,20 +188,22 @@ class ManualSelection:
     """
 
     comp_ratios: Mapping[str, float | None] | str | os.PathLike[str]
+    ratios: Mapping[str, Fraction | None] = field(init=False, repr=False, compare=False)
+    """The ratios exactly as they were written; a file is read once, when this object is made."""
 
     def __post_init__(self) -> None:
-        if not any(ratio is not None for ratio in self.exact().values()):
-            raise UsageError("ManualSelection has no ratio; give at least one, as ManualSelection({'conv1': 0.5})")
-
-    def exact(self) -> dict[str, Fraction | None]:
-        """The ratios, exactly as they were written."""
         given = self.comp_ratios
-        if not isinstance(given, Mapping):
+        if isinstance(given, (str, os.PathLike)):
             given = recordings.comp_ratios(Path(given))
-        return {
+        if not isinstance(given, Mapping):
+            raise UsageError(f"ManualSelection has {given!r}; give {{layer: ratio}} or the path of a comp_ratios.json")
+        exact = {
             str(layer): None if ratio is None else exact_ratio(ratio, f"the ratio of layer {str(layer)!r}")
             for layer, ratio in given.items()
         }
+        if not any(ratio is not None for ratio in exact.values()):
+            raise UsageError("ManualSelection has no ratio; give at least one, as ManualSelection({'conv1': 0.5})")
+        object.__setattr__(self, "ratios", exact)
 
     @property
     def candidates(self) -> tuple[Fraction, ...]:
@@ -202,7 +212,7 @@ class ManualSelection:
 
     def describe(self) -> dict[str, Any]:
         """The configuration in JSON types."""
-        ratios = {layer: None if ratio is None else float(ratio) for layer, ratio in self.exact().items()}
+        ratios = {layer: None if ratio is None else float(ratio) for layer, ratio in self.ratios.items()}
         return {"rule": "manual", "comp_ratios": ratios}
 
     def known_scores(self, layers: Collection[str]) -> KnownScores:
@@ -211,7 +221,7 @@ class ManualSelection:
         Raises:
             UnknownNameError: If one does not.
         """
-        for layer in self.exact():
+        for layer in self.ratios:
             if layer not in layers:
                 raise UnknownNameError(
                     f"ManualSelection names layer {layer!r}, which does not exist{nearest(layer, layers)}"
@@ -224,7 +234,7 @@ class ManualSelection:
         Raises:
             UsageError: If it was skipped, with the reason, or if the ratio saves nothing.
         """
-        for layer, ratio in self.exact().items():
+        for layer, ratio in self.ratios.items():
             if ratio is not None and layer in skipped:
                 raise UsageError(
                     f"layer {layer!r} cannot be compressed: {skipped[layer]}; take it out of the ManualSelection"
@@ -243,7 +253,7 @@ class ManualSelection:
         return Decision(ratios | {name: variant.ratios[0] for name, variant in variants.items()}, variants)
 
     def _variants(self, table: ScoreTable) -> dict[str, Variant]:
-        return {layer: table.variant(layer, ratio) for layer, ratio in self.exact().items() if ratio is not None}
+        return {layer: table.variant(layer, ratio) for layer, ratio in self.ratios.items() if ratio is not None}
 
 
 Strategy = GreedySelection | ManualSelection
@@ -256,12 +266,13 @@ def exact_ratio(value: Any, what: str) -> Fraction:
         UsageError: If it is not a number between 0 and 1, both excluded.
     """
     try:
-        ratio = value if isinstance(value, Fraction) else Fraction(str(value))
+        written = "no number" if isinstance(value, (bool, str)) else str(value)
+        ratio = value if isinstance(value, Fraction) else Fraction(written)
     except (ValueError, ZeroDivisionError) as error:
         raise UsageError(
             f"{what} is {value!r}; give a number between 0 and 1: the share of the cost to keep"
         ) from error
-    if isinstance(value, (bool, str)) or not 0 < ratio < 1:
+    if not 0 < ratio < 1:
         raise UsageError(
             f"{what} is {value!r}; it must lie between 0 and 1, both excluded: the share of the cost to keep"
         )
@@ -272,14 +283,19 @@ def _fitted(known: KnownScores, layers: Collection[str], candidates: tuple[float
     fitted: KnownScores = {}
     for layer, row in known.items():
         if layer not in layers:
-            raise UsageError(f"saved_eval_scores has layer {layer!r}, which the model has not{nearest(layer, layers)}")
-        fitted[layer] = {}
-        for ratio, score in row.items():
-            column = min(candidates, key=lambda candidate, wanted=ratio: abs(candidate - wanted))  # type: ignore[misc]
-            if abs(column - ratio) > 1e-6:
-                raise UsageError(
-                    f"saved_eval_scores has ratio {ratio:g} for layer {layer!r}, which is none of the {len(candidates)} candidates "
-                    f"{candidates[0]:g} .. {candidates[-1]:g}; set num_comp_ratio_candidates as it was for that table"
-                )
-            fitted[layer][column] = score
+            raise UnknownNameError(
+                f"saved_eval_scores has layer {layer!r}, which the model has not{nearest(layer, layers)}"
+            )
+        fitted[layer] = {_column(ratio, layer, candidates): score for ratio, score in row.items()}
     return fitted
+
+
+def _column(ratio: float, layer: str, candidates: tuple[float, ...]) -> float:
+    """The candidate that a saved ratio stands for: 0.30000000000000004 is 3 / 10."""
+    column = min(candidates, key=lambda candidate: abs(candidate - ratio))
+    if abs(column - ratio) > TOLERANCE:
+        raise UsageError(
+            f"saved_eval_scores has ratio {ratio:g} for layer {layer!r}, which is none of the {len(candidates)} "
+            f"candidates {candidates[0]:g} .. {candidates[-1]:g}; set num_comp_ratio_candidates as it was there"
+        )
+    return column

@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _said(error: BaseException) -> int:
     """Say an error in one line on stderr; the exit code that it has."""
-    if isinstance(error, TerminatedError):
+    if isinstance(error, TerminatedError) or isinstance(error.__cause__, TerminatedError):  # click aborts for it
         return _failure("terminated", TERMINATED)
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         return _failure("interrupted", INTERRUPTED)

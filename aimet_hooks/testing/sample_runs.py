@@ -1,0 +1,183 @@
+"""Small runs as lists of events, for tests of plugins and views that need no model."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from aimet_hooks import recordings
+from aimet_hooks.events import (
+    BaselineScored,
+    EvalScored,
+    Event,
+    ExplorationStarted,
+    LayerCompressed,
+    LayerInfo,
+    LayerSkipped,
+    Progressed,
+    RatiosSelected,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+BEGIN = 1_767_225_600.0
+"""Time of the first event: 2026-01-01, UTC."""
+
+CANDIDATES = (0.25, 0.5, 0.75)
+
+STRANGE_NAMES = (
+    "",
+    " ",
+    "a.b[0]/c:d\\e",
+    "layer1.0.conv1" * 20,
+    "quoted \" and ' and `",
+    "comma, semicolon; tab\t line\nend\r",
+    "<b>&amp;</b><script>alert(1)</script>",
+    "[bold red]markup[/bold red] [/]",
+    "\x1b[31mred\x1b[0m \x07\x00",
+    "%s %d {0} {name} $HOME",
+    "=SUM(A1:A2)",
+    "__proto__",
+    "NaN",
+    "日本語 العربية 👩‍🔬",
+    "e\u0301 \u202eright to left\u202c \u2028",
+    "half a character \udcff \ud83d",
+)
+"""Names that a layer may have: torch takes any string without a dot, ONNX any string."""
+
+
+def finished_run(layers: Sequence[str] = ("conv1", "layer1.0.conv1", "fc"), skipped: str = "depthwise") -> list[Event]:
+    """A run that explores a table and compresses two layers; one cell fails, one is reused."""
+    return _placed(_story(layers, skipped))
+
+
+def failed_run() -> list[Event]:
+    """A run whose evaluations fail in the middle of the table."""
+    told = list(itertools.takewhile(_is_before_selection, _story(("conv1", "fc"), "depthwise")))
+    failure = RunFailed(
+        stage="exploration",
+        error="EvaluationError",
+        message="5 evaluations in a row failed, the last for layer 'fc' at ratio 0.5: RuntimeError: out of memory",
+        notes=("the input has a symbolic dimension, which counts as 1",),
+    )
+    return _placed([*told[:-2], failure])
+
+
+def bare_table() -> list[Event]:
+    """A recording of a table and a choice alone, as ``eval_scores.json`` gives it: no layer, no cost, no end."""
+    return recordings.from_tables(
+        name="eval_scores",
+        table={"conv1": {0.25: 0.5, 0.5: 0.75, 0.75: 0.875}, "fc": {0.25: 0.25, 0.5: None, 0.75: 0.875}},
+        ratios={"conv1": 0.5, "fc": None},
+        baseline=0.9,
+    )
+
+
+def run_of_strange_names() -> list[Event]:
+    """A finished run whose layers have the strangest names there are."""
+    return finished_run(STRANGE_NAMES, skipped="skipped \ud800 <i>")
+
+
+SAMPLE_RUNS: Mapping[str, Callable[[], list[Event]]] = MappingProxyType(
+    {
+        "a finished run": finished_run,
+        "a failed run": failed_run,
+        "a bare table": bare_table,
+        "a run of strange names": run_of_strange_names,
+    }
+)
+"""Every sample by what it is."""
+
+
+def _is_before_selection(event: Event) -> bool:
+    return not isinstance(event, RatiosSelected)
+
+
+def _placed(story: Iterable[Event]) -> list[Event]:
+    placed: list[Event] = []
+    seq = -1
+    for number, event in enumerate(story):
+        seq += not isinstance(event, Progressed)
+        placed.append(event.placed(run_id="20260101-000000-5a3b1e00", seq=seq, time=BEGIN + number / 4))
+    return placed
+
+
+def _story(layers: Sequence[str], skipped: str) -> Iterator[Event]:
+    infos = {
+        name: LayerInfo(kind="Conv2d", weight_shape=(64, 32, 3, 3), macs=1_000_000 + number, weights=18_432)
+        for number, name in enumerate((*layers, skipped))
+    }
+    yield RunStarted(
+        run_name="sample",
+        model_name="SampleNet",
+        scheme="spatial_svd",
+        cost_metric="mac",
+        settings={"direction": "maximize", "selection": {"rule": "greedy", "target_comp_ratio": 0.5}},
+        layers=infos,
+        fingerprint="5a" * 32,
+        provenance={"python": "3.11.0", "versions": {"numpy": "2.0.0"}},
+    )
+    yield LayerSkipped(layer=skipped, reason="depthwise convolution")
+    yield from (Progressed(stage="preflight", completed=done + 1, total=len(infos)) for done in range(len(infos)))
+    yield BaselineScored(score=0.9, seconds=0.25, metrics={"loss": 0.375})
+    yield from _exploration(layers)
+    chosen = dict.fromkeys(layers) | {layers[0]: 0.5, layers[1]: 0.75}
+    yield RatiosSelected(comp_ratios=chosen, target_comp_ratio=0.5, achieved_comp_ratio=0.4375, threshold=0.75)
+    for number, name in enumerate(layers[:2], start=1):
+        yield _compressed(name, chosen[name] or 1.0)
+        yield Progressed(stage="compression", completed=number, total=2)
+    yield RunFinished(
+        baseline_score=0.9,
+        compressed_score=0.8125,
+        mac_ratio=0.4375,
+        memory_ratio=0.5,
+        notes=("most cells score better than the baseline",),
+        metrics={"loss": 0.5},
+    )
+
+
+def _exploration(layers: Sequence[str]) -> Iterator[Event]:
+    total = len(layers) * len(CANDIDATES)
+    yield ExplorationStarted(layers=tuple(layers), candidates=CANDIDATES, total=total, reused=1, evaluations=total - 1)
+    cells = [(name, ratio) for ratio in (0.5, 0.25, 0.75) for name in layers]
+    for completed, (name, ratio) in enumerate(cells, start=1):
+        cell = EvalScored(
+            layer=name,
+            comp_ratio=ratio,
+            score=0.625 + ratio / 4,
+            rank=round(64 * ratio),
+            achieved_comp_ratio=ratio - 0.015625,
+            macs=1_000_000 * ratio,
+            weights=round(18_432 * ratio),
+            seconds=0.25,
+            completed=completed,
+            total=total,
+            metrics={"loss": 0.5},
+        )
+        yield replace(cell, **_CHANGES.get(completed, {}))
+
+
+_CHANGES: Mapping[int, Mapping[str, Any]] = {
+    1: {"reused": True, "seconds": 0.0, "metrics": {}},
+    2: {"score": None, "error": "RuntimeError: out of memory", "metrics": {}},
+}
+"""What is special about a cell: known before, failed."""
+
+
+def _compressed(name: str, ratio: float) -> LayerCompressed:
+    return LayerCompressed(
+        layer=name,
+        comp_ratio=ratio,
+        achieved_comp_ratio=ratio - 0.015625,
+        rank=round(64 * ratio),
+        macs_before=1_000_000,
+        macs_after=1_000_000 * ratio,
+        weights_before=18_432,
+        weights_after=round(18_432 * ratio),
+    )

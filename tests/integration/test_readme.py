@@ -1,0 +1,43 @@
+"""The README's code runs as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / name).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def test_the_python_blocks_of_the_readme_run_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {}
+    for block in blocks("README.md", "python"):
+        exec(compile(block, "README.md", "exec"), namespace)  # noqa: S102
+    images = torch.rand(2, 3, 16, 16)
+    assert namespace["fresh"](images).shape == (2, 10)
+    assert (tmp_path / "smaller" / "model.onnx").exists()
+    assert (tmp_path / "runs" / "small" / "events.jsonl").exists()
+
+
+def test_the_plugin_of_the_documentation_hears_a_run() -> None:
+    from aimet_hooks import compress_model, demo
+
+    namespace: dict[str, Any] = {}
+    (block,) = blocks("docs/plugins.md", "python")
+    exec(compile(block, "plugins.md", "exec"), namespace)  # noqa: S102
+    compress_model(demo.model_path(), demo.accuracy(), plugins=[namespace["SlowCells"]()])
+
+
+def test_the_two_commands_are_targets_of_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for command in ("demo", "test"):
+        assert f"make {command} " in (ROOT / "README.md").read_text("utf-8")
+        assert re.search(rf"^{command}: ", makefile, re.MULTILINE)

@@ -1,0 +1,94 @@
+"""What the package exports, and what importing it costs."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import aimet_hooks
+from aimet_hooks import testing
+
+PUBLIC = [
+    "AimetHooksError",
+    "CompressionResult",
+    "EvaluationError",
+    "GreedySelection",
+    "ManualSelection",
+    "MissingExtraError",
+    "ModelError",
+    "RecordingError",
+    "ResultsDirError",
+    "SpatialSvd",
+    "TargetError",
+    "UnknownNameError",
+    "UsageError",
+    "WeightSvd",
+    "__version__",
+    "compress_model",
+    "hookimpl",
+    "load_compressed",
+    "plan",
+]
+TESTING = [
+    "SAMPLE_RUNS",
+    "AdapterContract",
+    "PluginContract",
+    "RecordingPlugin",
+    "bare_table",
+    "failed_run",
+    "finished_run",
+    "run_of_strange_names",
+]
+HEAVY = ["torch", "onnx", "onnxruntime", "bokeh", "rich", "pandas"]
+
+
+@pytest.mark.parametrize(("module", "names"), [(aimet_hooks, PUBLIC), (testing, TESTING)])
+def test_exported_names_are_exactly_these(module: object, names: list[str]) -> None:
+    assert sorted(module.__all__) == sorted(names)  # type: ignore[attr-defined]
+    assert set(names) <= set(dir(module))
+
+
+@pytest.mark.parametrize(("module", "names"), [(aimet_hooks, PUBLIC), (testing, TESTING)])
+def test_every_exported_name_is_there_and_documented(module: object, names: list[str]) -> None:
+    for name in names:
+        value = getattr(module, name)
+        assert not (inspect.isclass(value) or inspect.isfunction(value)) or inspect.getdoc(value), name
+
+
+@pytest.mark.parametrize("module", [aimet_hooks, testing])
+def test_unknown_name_is_an_attribute_error(module: object) -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'compres_model'"):
+        module.compres_model  # type: ignore[attr-defined]
+
+
+def test_names_are_those_of_the_modules_that_hold_them() -> None:
+    for module in (aimet_hooks, testing):
+        for name, home in module._HOMES.items():
+            assert getattr(module, name) is getattr(importlib.import_module(f"{module.__name__}.{home}"), name)
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The top-level packages that a fresh interpreter has loaded after the statement."""
+    code = f"{statement}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import aimet_hooks",
+        "from aimet_hooks import hookimpl, UsageError",
+        "from aimet_hooks.testing import RecordingPlugin, PluginContract",
+    ],
+)
+def test_importing_loads_nothing_heavy(statement: str) -> None:
+    assert not loaded_by(statement) & set(HEAVY)
+
+
+def test_importing_compress_model_loads_no_framework_and_no_view() -> None:
+    assert not loaded_by("from aimet_hooks import *") & {"torch", "onnx", "onnxruntime", "bokeh", "rich"}
