@@ -125,6 +125,8 @@ def compress_model(
     chosen = discovery.select(plugins)
     _check_plugin_options(checked, chosen)
     with adapt(model, example, SessionSettings(options=session_options, providers=providers)) as adapter:
+        if trainer is not None and not adapter.trainable:
+            raise UsageError(f"trainer is for torch models; {adapter.model_name} is an ONNX model")
         left_out = preflight.ignored(adapter, adapter.layers(), checked.layers_to_ignore)
         known = checked.selection.known_scores([layer.name for layer in adapter.layers()])
         name = checked.run_name or adapter.model_name

@@ -30,6 +30,8 @@ class Adapter(Protocol):
     """
 
     model_name: str
+    trainable: bool
+    """Whether the result can be fine-tuned by a trainer."""
     notes: Sequence[str]
     """What was assumed about the model and should be said."""
 

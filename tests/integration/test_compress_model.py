@@ -216,6 +216,19 @@ def test_two_runs_give_the_same_table_ratios_and_weights(result: CompressionResu
     assert again.model == result.model
 
 
+def test_each_layer_is_decomposed_once_whatever_the_number_of_ratios(monkeypatch: pytest.MonkeyPatch) -> None:
+    decompose, sizes = np.linalg.svd, []
+
+    def counted(matrix: Any, **how: Any) -> Any:
+        sizes.append(matrix.size)
+        return decompose(matrix, **how)
+
+    monkeypatch.setattr(np.linalg, "svd", counted)
+    result = run(selection=GreedySelection(target_comp_ratio=0.5, num_comp_ratio_candidates=4))
+    kernels = _kernels(onnx.load(MODEL))
+    assert sorted(sizes) == sorted(kernels[f"{name}.out"].size for name in result.eval_scores.index)
+
+
 # --- what is heard ----------------------------------------------------------------------------------------------------
 
 

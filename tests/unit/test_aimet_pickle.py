@@ -152,11 +152,10 @@ def unicode(text: str) -> bytes:
     return b"\x8c" + bytes([len(text)]) + text.encode()
 
 
+SCALAR = b"cnumpy.core.multiarray\nscalar\n"
 OBJECT_SCALAR = (
     # numpy's own scalar would unpickle the data of an object: a pickle in a pickle
-    b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(X\x02\x00\x00\x00O8I00\nI01\ntRC\x10"
-    + b"cposix\nsystem\n."
-    + b"tR."
+    SCALAR + b"(cnumpy\ndtype\n(X\x02\x00\x00\x00O8I00\nI01\ntRC\x10" + b"cposix\nsystem\n." + b"tR."
 )
 
 
@@ -164,7 +163,7 @@ OBJECT_SCALAR = (
     ("data", "reason"),
     [
         (b"\x80\x04" + unicode("os") + unicode("system") + b"\x93.", r"'os\.system'"),
-        (b"\x80\x04" + unicode("decimal") + unicode("Decimal.from_float") + b"\x93.", r"'decimal\.Decimal\.from_float'"),
+        (b"\x80\x04" + unicode("decimal") + unicode("Decimal.from_float") + b"\x93.", r"Decimal\.from_float'"),
         (b"\x80\x04" + unicode("decimal") + unicode("__loader__") + b"\x93.", r"'decimal\.__loader__'"),
         (b"\x80\x04K\x01K\x02\x93.", r"it holds '1\.2'"),
         (b"\x80\x04" + unicode("numpy") + b"]\x93.", "it holds"),
@@ -196,8 +195,8 @@ OBJECT_SCALAR = (
         (b"cdecimal\nDecimal\nX\x01\x00\x00\x00x\x85R.", "InvalidOperation"),
         (b"c_codecs\nencode\nX\x01\x00\x00\x00xX\x03\x00\x00\x00hex\x86R.", "it holds an encoded string"),
         (b"cnumpy\ndtype\n(X\x02\x00\x00\x00f8tR}b.", "a numpy scalar of an unknown type"),
-        (b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(X\x02\x00\x00\x00f8tRC\x01xtR.", "numpy scalar that is no number"),
-        (b"cnumpy.core.multiarray\nscalar\nK\x01K\x02\x86R.", "numpy scalar that is no number"),
+        (SCALAR + b"(cnumpy\ndtype\n(X\x02\x00\x00\x00f8tRC\x01xtR.", "numpy scalar that is no number"),
+        (SCALAR + b"K\x01K\x02\x86R.", "numpy scalar that is no number"),
         (OBJECT_SCALAR, "a numpy scalar of type 'O8', which is no real number"),
         (b"", "no whole pickle .*exhausted before seeing STOP"),
         (b".", "it does not end with one value"),

@@ -199,7 +199,6 @@ def test_a_wrong_argument_is_refused_before_anything_is_written_or_evaluated(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.xfail(reason="refused only when the first layer is built", strict=True)
 def test_a_trainer_for_an_onnx_model_is_refused_before_any_evaluation() -> None:
     callback = Callback()
     with pytest.raises(UsageError, match="trainer is for torch models"):

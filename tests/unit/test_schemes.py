@@ -64,6 +64,8 @@ def test_a_layer_whose_rank_1_saves_nothing_is_left_alone() -> None:
     thin = layer((1, 4), (1, 1))
     assert SpatialSvd().reason_against(thin, "mac") == "its rank 1 costs 320 MACs, not less than the layer's own 256"
     assert WeightSvd().reason_against(thin, "memory") == "its rank 1 costs 5 weights, not less than the layer's own 4"
+    even = layer((2, 2), (1, 1))
+    assert SpatialSvd().reason_against(even, "memory") == "its rank 1 costs 4 weights, not less than the layer's own 4"
 
 
 def test_every_ratio_of_a_wide_layer_is_a_rank_of_its_own() -> None:

@@ -43,6 +43,7 @@ class OnnxAdapter:
     def __init__(self, model: onnx.ModelProto | str | Path, example: ExampleInput, session: SessionSettings) -> None:
         _check_session(session)
         source, base = read(model)
+        self.trainable = False
         self.model_name = Path(model).name if isinstance(model, (str, Path)) else source.graph.name or "onnx model"
         self._session = session
         self._store = WeightStore(source, base)

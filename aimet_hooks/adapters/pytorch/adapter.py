@@ -43,6 +43,7 @@ class TorchAdapter:
     def __init__(self, model: nn.Module, example: ExampleInput) -> None:
         self._root = unwrapped(model)
         check_values(self._root)
+        self.trainable = True
         self.model_name = type(self._root).__name__
         self.notes: Sequence[str] = ()
         self._example = Example(self._root, example)
