@@ -120,10 +120,10 @@ class ConsoleReporter:
 
     @hookimpl
     def on_run_failed(self, event: events.RunFailed, run: RunState) -> None:
-        """Give the terminal back and say where the run ended, why, and what is not lost."""
+        """Give the terminal back and say where the run ended and what is not lost; why, the exception itself says."""
         self._progress.hear(event, run)
         self._progress.stop(keep=True)
-        line = wording.failure(event)
+        line = wording.ending(event)
         if self._results_dir is not None and run.exploration is not None:
             log = clean(str(self._results_dir / "events.jsonl"))
             line += f"; {wording.cells(run.completed, run.total)} are safe in {log}"

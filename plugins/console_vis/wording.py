@@ -57,12 +57,16 @@ def message(text: str) -> str:
     return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 3] + "..."
 
 
+def ending(failed: RunFailed) -> str:
+    """Where a run ended without a result, and the class of what ended it."""
+    what = "interrupted" if failed.error == "KeyboardInterrupt" else "failed"
+    return f"run {what} in {clean(failed.stage)} ({clean(failed.error)})"
+
+
 def failure(failed: RunFailed) -> str:
     """Where and why a run ended without a result."""
-    if failed.error == "KeyboardInterrupt":
-        return f"run interrupted in {clean(failed.stage)} (KeyboardInterrupt)"
     text = message(failed.message)
-    return f"run failed in {clean(failed.stage)}: {clean(failed.error)}" + (f": {text}" if text else "")
+    return ending(failed) + (f": {text}" if text else "")
 
 
 def cells(number: int, total: int) -> str:

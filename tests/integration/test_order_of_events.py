@@ -235,7 +235,10 @@ def test_interrupt_in_a_plugin_ends_the_run_and_is_announced(compress: Callable[
 def test_settings_reach_the_plugin_that_they_are_meant_for(compress: Callable[..., Any], tmp_path: Path) -> None:
     recorded = RecordingPlugin()
     compress(
-        plugins=[recorded], plugin_options={"RecordingPlugin": {"depth": 3}}, results_dir=tmp_path / "run", run_name="mine"
+        plugins=[recorded],
+        plugin_options={"RecordingPlugin": {"depth": 3}},
+        results_dir=tmp_path / "run",
+        run_name="mine",
     )
     (told,) = recorded.settings
     assert (told.run_name, told.results_dir, told.console) == ("mine", tmp_path / "run", "off")

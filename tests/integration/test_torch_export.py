@@ -66,6 +66,17 @@ print(nodes.count("Conv"))
 """
 
 
+WITHOUT_COMPILER = """
+import sys
+from torch import nn
+from aimet_hooks import ManualSelection, compress_model
+
+model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(288, 4))
+compress_model(model, lambda m: 1.0, input_shape=(1, 3, 8, 8), selection=ManualSelection({"0": 0.5}), plugins=[])
+print("torch._dynamo" in sys.modules)
+"""
+
+
 @pytest.fixture
 def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "their_network.py").write_text(NETWORK)
@@ -95,3 +106,10 @@ def test_a_compressed_model_needs_no_aimet_hooks(network: Any, tmp_path: Path) -
     )
     assert run.returncode == 0, run.stderr[-2000:]
     assert run.stdout.split()[-1] == "4"
+
+
+def test_a_run_does_not_load_torch_s_compiler() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_COMPILER], capture_output=True, text=True, timeout=300, check=True
+    )
+    assert run.stdout.split() == ["False"]

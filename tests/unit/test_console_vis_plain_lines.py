@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from aimet_hooks.events import BaselineScored, Progressed
+from console_vis import wording
 from console_vis.output import Output
 from console_vis.plain_lines import MOST_ERRORS
 from console_vis.reporter import ConsoleReporter
@@ -61,8 +62,7 @@ def test_a_failure_prints_the_rows_that_were_begun_and_how_many_cells_are_safe()
         "[0:30] block.conv  0.25: 0.8800",
         "[0:30] head  0.25: failed",
         "[0:30] 1 of 9 cells failed",
-        "run failed in exploration: EvaluationError: 5 evaluations in a row failed; "
-        "4 of 9 cells are safe in runs/7/events.jsonl",
+        "run failed in exploration (EvaluationError); 4 of 9 cells are safe in runs/7/events.jsonl",
     ]
 
 
@@ -117,8 +117,8 @@ def test_many_different_errors_do_not_flood() -> None:
 
 def test_a_message_of_many_lines_and_any_length_is_one_short_line() -> None:
     message = "first\n\n  second \x1b[31mred\x1b[0m\t" + "x" * 10_000
-    line = progress_of([*whole_run()[:3], failed(message=message)]).splitlines()[-1]
-    assert line.startswith("run failed in exploration: EvaluationError: first second red xxx")
+    line = wording.failure(failed(message=message))
+    assert line.startswith("run failed in exploration (EvaluationError): first second red xxx")
     assert len(line) < 600
 
 

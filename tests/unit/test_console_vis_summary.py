@@ -119,7 +119,7 @@ def test_a_run_that_never_ended_shows_what_is_known() -> None:
 
 def test_a_failed_run_shows_what_is_known_and_why_it_failed() -> None:
     assert shown([*whole_run()[:8], failed()]) == (
-        PARTIAL + "run failed in exploration: EvaluationError: 5 evaluations in a row failed; 4 of 9 cells are known\n"
+        PARTIAL + "run failed in exploration (EvaluationError): 5 evaluations in a row failed; 4 of 9 cells are known\n"
     )
 
 
