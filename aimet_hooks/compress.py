@@ -19,7 +19,7 @@ from aimet_hooks import discovery, options, preflight, provenance
 from aimet_hooks.adapters import Adapter, ExampleInput, SessionSettings, adapt
 from aimet_hooks.announcer import Announcer
 from aimet_hooks.errors import UnknownNameError, UsageError, nearest
-from aimet_hooks.event_log import EventLog
+from aimet_hooks.event_log import EventLog, refuse_taken
 from aimet_hooks.events import ReadOnlyDict, RunFailed, RunStarted
 from aimet_hooks.hooks import Hooks
 from aimet_hooks.run import Run
@@ -121,6 +121,8 @@ def compress_model(
         plugin_options=plugin_options,
         console=console,
     )
+    if checked.results_dir is not None:
+        refuse_taken(checked.results_dir)  # before the model is read, which may take long
     example = ExampleInput(shape=options.example_shape(input_shape), values=example_inputs)
     chosen = discovery.select(plugins)
     _check_plugin_options(checked, chosen)

@@ -205,6 +205,19 @@ class EventLog:
         self._failed_at = time.monotonic()
 
 
+def refuse_taken(directory: Path) -> None:
+    """Refuse a directory that already holds a log.
+
+    Raises:
+        ResultsDirError: With both ways out.
+    """
+    if os.path.lexists(directory / FILE_NAME):
+        raise ResultsDirError(
+            f"results_dir {str(directory)!r} already holds a run; choose another directory, "
+            "or continue that run with resume=True"
+        )
+
+
 def _created(path: Path) -> int:
     """A descriptor of the new file, whose place in its directory is on the disk."""
     directory = path.parent
@@ -212,11 +225,7 @@ def _created(path: Path) -> int:
         directory.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
     except (OSError, ValueError) as error:
-        if os.path.lexists(path):
-            raise ResultsDirError(
-                f"results_dir {str(directory)!r} already holds a run; choose another directory, "
-                "or continue that run with resume=True"
-            ) from error
+        refuse_taken(directory)
         why = "it is a file" if isinstance(error, FileExistsError) else getattr(error, "strerror", error)
         raise ResultsDirError(
             f"results_dir {str(directory)!r} cannot be written ({why}); choose another directory"

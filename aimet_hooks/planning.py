@@ -100,7 +100,7 @@ def plan(
         layers = adapter.layers()
         left_out = preflight.ignored(adapter, layers, layers_to_ignore)
         reasons = {
-            layer.name: reason for layer, reason in preflight.try_layers(adapter, layers, scheme, metric, left_out)
+            layer.name: reason for layer, reason in preflight.try_layers(adapter, scheme, metric, candidates, left_out)
         }
         notes = tuple(adapter.notes)
     rows = [name for name, reason in reasons.items() if reason is None]
@@ -128,5 +128,5 @@ def _planned(layer: Layer, reason: str | None, table: ScoreTable, total: int) ->
         mac_share=layer.macs / total if total else 0.0,
         cells=sum(len(variant.ratios) for variant in row),
         evaluations=len(row),
-        reason=reason if reason is not None or row else "no candidate saves anything",
+        reason=reason,
     )

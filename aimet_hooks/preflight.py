@@ -11,6 +11,7 @@ from aimet_hooks.errors import UnknownNameError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from fractions import Fraction
 
     from aimet_hooks.adapters import Adapter
     from aimet_hooks.cost import CostMetric
@@ -44,15 +45,17 @@ def ignored(adapter: Adapter, layers: Sequence[Layer], patterns: Iterable[Any]) 
 
 
 def try_layers(
-    adapter: Adapter, layers: Sequence[Layer], scheme: SvdScheme, metric: CostMetric, left_out: dict[str, str]
+    adapter: Adapter, scheme: SvdScheme, metric: CostMetric, candidates: Sequence[Fraction], left_out: dict[str, str]
 ) -> Iterator[tuple[Layer, str | None]]:
-    """For each layer whether it can be compressed: None, or the reason against it.
+    """For each layer with weights whether it can be compressed: None, or the reason against it.
 
     A layer that nothing speaks against is replaced once by factors without content, and the example input run. A layer
     that the example did not reach is tried as well: who reads its weight without calling it fails, and says so.
     """
-    for layer in layers:
+    for layer in adapter.layers():
         reason = left_out.get(layer.name) or scheme.reason_against(layer, metric)
+        if reason is None and candidates and not scheme.variants(layer, candidates, metric):
+            reason = f"no candidate saves anything at multiplicity {scheme.multiplicity}"
         if layer.name not in left_out and (reason is None or not layer.called):
             reason = _trial(adapter, layer, scheme) or reason
         yield layer, reason

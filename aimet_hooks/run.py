@@ -77,11 +77,8 @@ class Run:
         """
         strategy, scheme, metric = self.options.selection, self.options.scheme, self.options.cost_metric
         rows = []
-        tried = preflight.try_layers(self._adapter, self._layers, scheme, metric, self._left_out)
-        for number, (layer, found) in enumerate(tried, start=1):
-            reason = found
-            if reason is None and strategy.candidates and not scheme.variants(layer, strategy.candidates, metric):
-                reason = f"no candidate saves anything at multiplicity {scheme.multiplicity}"
+        tried = preflight.try_layers(self._adapter, scheme, metric, strategy.candidates, self._left_out)
+        for number, (layer, reason) in enumerate(tried, start=1):
             if reason is None:
                 rows.append(layer.name)
             else:
@@ -159,8 +156,8 @@ class Run:
         return next((row[ratio] for ratio in cell.variant.ratios if ratio in row), None)
 
     def _evaluate(self, cell: Cell, prepared: PreparedLayers) -> Outcome:
-        replacement = prepared.at(cell.layer, cell.variant.rank)
         try:
+            replacement = prepared.at(cell.layer, cell.variant.rank)
             with self._adapter.swapped(cell.layer, replacement) as native:
                 outcome = evaluation.evaluate(self.options.eval_callback, native)
         except AimetHooksError as error:

@@ -77,7 +77,7 @@ def test_what_matches_nothing_is_an_error(adapter: Adapter, pattern: object, mes
 
 
 def reasons(adapter: Adapter, scheme: SpatialSvd | WeightSvd, left_out: dict[str, str]) -> dict[str, str | None]:
-    tried = preflight.try_layers(adapter, adapter.layers(), scheme, "mac", left_out)
+    tried = preflight.try_layers(adapter, scheme, "mac", (), left_out)
     return {layer.name: reason for layer, reason in tried}
 
 

@@ -87,6 +87,11 @@ class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._owners = owners
         self._inside: list[str] = []
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: to hide this mode from torch's compiler would import the compiler, which takes seconds."""
+        return False
+
     def listen(self, item: Watched) -> Iterator[Any]:
         """Record the calls of a layer; gives the handles of the hooks."""
         if isinstance(item.module, WEIGHT_LAYERS):

@@ -1,0 +1,117 @@
+"""Recordings of every version are read by this one; ``scripts/make_golden_files.py`` made them, nobody edits them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aimet_hooks import recordings
+from aimet_hooks.events import EVENTS, EvalScored, LayerInfo, RunFailed, RunFinished, RunStarted
+from aimet_hooks.run_state import RunState
+
+GOLDEN = Path(__file__).parent
+SCRIPT = GOLDEN.parent.parent / "scripts" / "make_golden_files.py"
+BEST = 0.9972222222222222
+SCORES = {
+    "block3.expand": {0.2: 0.9875, 0.6: BEST, 0.8: BEST},
+    "block3.project": {0.2: BEST, 0.4: BEST, 0.6: BEST, 0.8: BEST},
+}
+RATIOS = {"block3.expand": None, "block3.project": 0.8}
+
+
+def state_of(name: str) -> RunState:
+    run = RunState()
+    for event in recordings.read(GOLDEN / name):
+        run.apply(event)
+    return run
+
+
+def test_logs_hold_every_kind_of_event_that_is_logged() -> None:
+    kinds = {
+        event.name for name in ("events-v1.jsonl", "events-v1-failed.jsonl") for event in recordings.read(GOLDEN / name)
+    }
+    assert kinds == set(EVENTS) - {"progress"}
+
+
+def test_log_of_version_1_is_read_whole(caplog: pytest.LogCaptureFixture) -> None:
+    events = recordings.read(GOLDEN / "events-v1.jsonl")
+    assert caplog.messages == []
+    lines = (GOLDEN / "events-v1.jsonl").read_text().splitlines()
+    assert [event.seq for event in events] == list(range(len(lines)))
+    for event, line in zip(events, lines, strict=True):
+        stored = json.loads(line)
+        assert (event.name, event.run_id, event.time) == (stored["event"], stored["run_id"], stored["time"])
+
+
+def test_state_of_the_finished_run_is_as_it_was() -> None:
+    run = state_of("events-v1.jsonl")
+    assert run.phase == "finished"
+    assert isinstance(run.started, RunStarted)
+    assert run.started.provenance["versions"]["onnxruntime"] == "1.32.0"
+    assert run.layers["block3.expand"] == LayerInfo(kind="Conv", weight_shape=(96, 64, 1, 1), macs=98304, weights=6144)
+    assert len(run.layers) == 11
+    assert run.skipped["block3.depthwise"] == "depthwise convolution (group=96)"
+    assert run.baseline is not None
+    assert run.baseline.metrics == {"error_rate": 1 - BEST}
+    assert run.candidates == (0.2, 0.4, 0.6, 0.8)
+    failed = run.scores["block3.expand"][0.4]
+    assert (failed.score, failed.error) == (None, "RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB")
+    assert run.scores["block3.expand"][0.2].reused
+    cell = run.scores["block3.project"][0.4]
+    assert (cell.rank, cell.achieved_comp_ratio, cell.macs, cell.weights) == (15, 0.390625, 38400, 2400)
+    assert list(run.compressed) == ["block3.project"]
+    assert isinstance(run.finished, RunFinished)
+    assert run.finished.compressed_score == BEST
+
+
+def test_state_of_the_failed_run_is_as_it_was() -> None:
+    run = state_of("events-v1-failed.jsonl")
+    assert run.phase == "failed"
+    assert isinstance(run.failed, RunFailed)
+    assert (run.failed.stage, run.failed.error) == ("exploration", "EvaluationError")
+    assert run.completed == 7
+    assert isinstance(run.last_cell, EvalScored)
+    assert run.last_cell.score is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "events-v1.jsonl",
+        "eval_scores.json",
+        "eval_scores.csv",
+        *(f"aimet-eval-scores-protocol{protocol}.pkl" for protocol in range(6)),
+        "aimet-eval-scores-numpy1.pkl",
+        "aimet-eval-scores-numpy2.pkl",
+    ],
+)
+def test_every_file_with_the_table_gives_the_same_scores(name: str) -> None:
+    assert recordings.scores(GOLDEN / name) == SCORES
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["events-v1.jsonl", "comp_ratios.json", *(f"aimet-comp-ratios-protocol{protocol}.pkl" for protocol in range(6))],
+)
+def test_every_file_with_the_choice_gives_the_same_ratios(name: str) -> None:
+    assert recordings.comp_ratios(GOLDEN / name) == RATIOS
+
+
+def test_baseline_is_in_every_file_that_has_one() -> None:
+    for name in ("events-v1.jsonl", "eval_scores.json"):
+        run = state_of(name)
+        assert run.baseline is not None
+        assert run.baseline.score == BEST
+
+
+def test_script_still_makes_every_file_and_they_are_read(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, SCRIPT, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made == {path.name for path in GOLDEN.iterdir() if path.suffix in (".jsonl", ".json", ".csv", ".pkl")}
+    for name in made:
+        assert recordings.read(tmp_path / name)
