@@ -85,9 +85,10 @@ class Example:
                 shape.append(dimension.dim_value)
                 continue
             shape.append(1)
+            depends = ", which the MACs depend on" if axis else ""  # they are counted for one sample
             self.notes.append(
                 f"input {value.name!r}: dimension {axis} ({dimension.dim_param or 'not given'}) is not fixed and "
-                "counts as 1; MACs depend on it, input_shape or example_inputs sets it"
+                f"counts as 1{depends}; input_shape or example_inputs sets it"
             )
         return tuple(shape)
 

@@ -41,9 +41,8 @@ def test_a_symbolic_dimension_counts_as_1_with_a_note() -> None:
     assert macs(model) == (8 * 3, 1)
     with adapter_of(model) as adapter:
         assert list(adapter.notes) == [
-            "input 'x': dimension 0 (batch) is not fixed and counts as 1; MACs depend on it, input_shape or "
-            "example_inputs sets it",
-            "input 'x': dimension 1 (not given) is not fixed and counts as 1; MACs depend on it, input_shape or "
+            "input 'x': dimension 0 (batch) is not fixed and counts as 1; input_shape or example_inputs sets it",
+            "input 'x': dimension 1 (not given) is not fixed and counts as 1, which the MACs depend on; input_shape or "
             "example_inputs sets it",
         ]
 
