@@ -21,7 +21,7 @@ check: $(VENV)/test.installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-cache | tail -n +12
+	$(BIN)/lint-imports --no-logo
 
 bench: $(VENV)/test.installed
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -16,21 +16,11 @@ from aimet_hooks import GreedySelection, compress_model, plan
 from scripts.train_demo_network import load_folded_from_onnx, normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from aimet_hooks import CompressionResult
 
 DEMO = Path(__file__).parents[2] / "aimet_hooks" / "demo"
 NETWORK = DEMO / "digits.onnx"
 CLOSE = 1e-4
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def images_and_labels() -> tuple[np.ndarray, np.ndarray]:

@@ -130,6 +130,8 @@ def test_first_event_records_what_the_result_depends_on(compress: Callable[..., 
     assert first.settings["eval_callback"] == "accuracy.<locals>.digits_accuracy"
     assert first.provenance["versions"]["onnxruntime"] == onnxruntime.__version__
     assert {"python", "platform", "cpus", "git_commit", "command", "omp_num_threads"} <= set(first.provenance)
+    assert first.provenance["threads"] == 1
+    assert first.provenance["device"]
     assert re.fullmatch("[0-9a-f]{64}", first.fingerprint)
 
 

@@ -30,7 +30,6 @@ from aimet_hooks import (
     plan,
 )
 
-torch.set_num_threads(1)
 SHAPE = (2, 3, 8, 8)
 HALF = ManualSelection({"body.0": 0.5, "fc": 0.4})
 FEW = GreedySelection(target_comp_ratio=0.7, num_comp_ratio_candidates=4)

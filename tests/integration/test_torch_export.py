@@ -12,8 +12,6 @@ import torch
 
 from aimet_hooks import ManualSelection, SpatialSvd, compress_model
 
-torch.set_num_threads(1)
-
 NETWORK = """
 import torch
 from torch import nn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aimet_hooks import cost
@@ -32,7 +32,6 @@ def _axes(geometry: Geometry, axes: tuple[int, ...]) -> tuple[int, ...]:
     return axes if geometry.kernel else ()
 
 
-@settings(deadline=None)
 @given(geometries(), AXES, RATIOS, st.sampled_from(["mac", "memory"]))
 def test_the_rank_is_the_largest_whose_cost_fits_the_ratio(
     geometry: Geometry, axes: tuple[int, ...], ratio: tuple[int, int], metric: cost.CostMetric
@@ -46,7 +45,6 @@ def test_the_rank_is_the_largest_whose_cost_fits_the_ratio(
     assert found == max(fitting, default=1)
 
 
-@settings(deadline=None)
 @given(RATIOS, st.integers(1, 50), st.integers(1, 5000), st.integers(1, 60), st.sampled_from([1, 2, 4, 8, 32]))
 def test_a_multiplicity_only_raises_a_rank_and_never_above_what_the_layer_costs(
     ratio: tuple[int, int], one: int, original: int, full: int, multiplicity: int
@@ -61,7 +59,6 @@ def test_a_multiplicity_only_raises_a_rank_and_never_above_what_the_layer_costs(
     assert rank - plain < multiplicity
 
 
-@settings(deadline=None)
 @given(geometries(), AXES, st.integers(1, 10))
 def test_cost_is_proportional_to_the_rank(geometry: Geometry, axes: tuple[int, ...], rank: int) -> None:
     axes = _axes(geometry, axes)

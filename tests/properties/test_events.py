@@ -8,7 +8,7 @@ import pickle
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aimet_hooks import event_log
@@ -16,7 +16,6 @@ from aimet_hooks.events import Event
 from tests.properties.event_strategies import any_event
 
 
-@settings(deadline=None)
 @given(any_event())
 def test_line_gives_the_same_event_back(event: Event) -> None:
     again = event_log.from_line(event_log.to_line(event))
@@ -25,7 +24,6 @@ def test_line_gives_the_same_event_back(event: Event) -> None:
     assert event_log.to_line(again) == event_log.to_line(event)
 
 
-@settings(deadline=None)
 @given(any_event())
 def test_pickle_and_copy_give_the_same_event_back(event: Event) -> None:
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
@@ -33,7 +31,6 @@ def test_pickle_and_copy_give_the_same_event_back(event: Event) -> None:
     assert copy.deepcopy(event) == event
 
 
-@settings(deadline=None)
 @given(any_event())
 def test_line_is_one_flat_object_of_strict_json(event: Event) -> None:
     line = event_log.to_line(event)
@@ -49,7 +46,6 @@ def test_line_is_one_flat_object_of_strict_json(event: Event) -> None:
     assert fields["crc"] == f"{zlib.crc32(body):08x}"
 
 
-@settings(deadline=None)
 @given(any_event(), st.data())
 def test_check_finds_every_change_of_one_byte(event: Event, data: st.DataObject) -> None:
     line = event_log.to_line(event).encode("utf-8", "surrogatepass")
@@ -60,7 +56,6 @@ def test_check_finds_every_change_of_one_byte(event: Event, data: st.DataObject)
         event_log.from_line(changed.decode("utf-8", "surrogatepass"))
 
 
-@settings(deadline=None)
 @given(any_event(), st.data())
 def test_beginning_of_a_line_is_never_taken_for_the_line(event: Event, data: st.DataObject) -> None:
     line = event_log.to_line(event)
@@ -68,14 +63,12 @@ def test_beginning_of_a_line_is_never_taken_for_the_line(event: Event, data: st.
         event_log.from_line(line[: data.draw(st.integers(0, len(line) - 1))])
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(), max_size=60))
 def test_text_that_is_no_line_is_refused_with_a_value_error(text: str) -> None:
     with pytest.raises(ValueError):
         event_log.from_line(text)
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["layer", "reason", "seq", "time", "run_id"]), st.none() | st.lists(st.integers()))
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aimet_hooks import exploration
@@ -20,7 +20,6 @@ TABLES = st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(0, 
 )
 
 
-@settings(deadline=None)
 @given(TABLES)
 def test_every_cell_comes_exactly_once(table: Table) -> None:
     cells = exploration.coarse_first(table)
@@ -28,7 +27,6 @@ def test_every_cell_comes_exactly_once(table: Table) -> None:
     assert set(cells) == {Cell(layer, variant) for layer, row in table.items() for variant in row}
 
 
-@settings(deadline=None)
 @given(TABLES)
 def test_every_layer_says_something_before_any_says_a_second_thing(table: Table) -> None:
     cells = exploration.coarse_first(table)
@@ -36,7 +34,6 @@ def test_every_layer_says_something_before_any_says_a_second_thing(table: Table)
     assert [cell.layer for cell in cells[: len(filled)]] == filled
 
 
-@settings(deadline=None)
 @given(TABLES, st.data())
 def test_whenever_it_stops_each_layer_is_known_on_a_spread(table: Table, data: st.DataObject) -> None:
     """Cells come level by level; when 2^n - 1 of a row are known, no gap is longer than 1 / 2^n of the row."""

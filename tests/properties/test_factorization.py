@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aimet_hooks.factorization import Decomposition, Replacement
@@ -55,7 +55,6 @@ def _rebuilt(replacement: Replacement, shape: tuple[int, ...]) -> npt.NDArray[np
     return _product(replacement).reshape(shape)  # on each axis one of the two kernels is 1
 
 
-@settings(deadline=None)
 @given(weights(), AXES, FLOATS, st.data())
 def test_the_truncation_error_is_the_tail_of_the_spectrum(
     weight: npt.NDArray[np.float64], axes: tuple[int, ...], dtype: type[np.floating], data: st.DataObject
@@ -72,7 +71,6 @@ def test_the_truncation_error_is_the_tail_of_the_spectrum(
     assert made.rank == rank
 
 
-@settings(deadline=None)
 @given(weights(), AXES)
 def test_the_full_rank_reproduces_the_weight(weight: npt.NDArray[np.float64], axes: tuple[int, ...]) -> None:
     axes = _axes(weight, axes)
@@ -81,7 +79,6 @@ def test_the_full_rank_reproduces_the_weight(weight: npt.NDArray[np.float64], ax
     np.testing.assert_allclose(_rebuilt(made, weight.shape), weight, atol=1e-5 * np.abs(weight).max(), rtol=0)
 
 
-@settings(deadline=None)
 @given(weights(), AXES, st.data())
 def test_a_lower_rank_is_cut_from_the_same_decomposition(
     weight: npt.NDArray[np.float64], axes: tuple[int, ...], data: st.DataObject

@@ -50,7 +50,7 @@ def convolutions(draw: st.DrawFn) -> tuple[int, dict[str, Any], tuple[int, ...],
     return spatial, attributes, source, (draw(st.integers(1, 5)), source[1], *kernel)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(convolutions(), st.booleans())
 def test_a_convolution_at_full_rank_computes_the_same(
     convolution: tuple[int, dict[str, Any], tuple[int, ...], tuple[int, ...]], with_bias: bool
@@ -63,7 +63,7 @@ def test_a_convolution_at_full_rank_computes_the_same(
     assert layers_of(model)["conv"].macs == macs_by_shape_inference(model)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(convolutions(), st.integers(1, 3))
 def test_a_replaced_convolution_costs_what_its_scheme_says(
     convolution: tuple[int, dict[str, Any], tuple[int, ...], tuple[int, ...]], rank: int
@@ -80,7 +80,7 @@ def test_a_replaced_convolution_costs_what_its_scheme_says(
             onnx.checker.check_model(build.model, full_check=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     sizes=st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9)),
     trans_b=st.booleans(),
@@ -105,7 +105,7 @@ def test_a_gemm_at_full_rank_computes_the_same(
     assert full_rank_error(model) <= TOLERANCE
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 4), max_size=3), st.integers(1, 9), st.integers(1, 9))
 def test_a_matmul_at_full_rank_computes_the_same(leading: list[int], m: int, n: int) -> None:
     nodes = [node("MatMul", "x w", "p", "matmul"), node("Add", "p b", "y")]

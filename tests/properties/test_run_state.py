@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aimet_hooks import event_log
@@ -23,14 +23,12 @@ def state_of(events: list[Event]) -> RunState:
     return run
 
 
-@settings(deadline=None)
 @given(st.lists(any_event().filter(lambda event: not isinstance(event, Progressed)), max_size=8))
 def test_state_from_events_is_the_state_from_their_lines(events: list[Event]) -> None:
     replayed = [event_log.from_line(event_log.to_line(event)) for event in events]
     assert vars(state_of(replayed)) == vars(state_of(events))
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(LOGGED)), st.lists(records(EVENTS["progress"]), max_size=3))
 def test_progress_leaves_no_trace_when_its_stage_is_over(place: int, steps: list[Event]) -> None:
     events = [*LOGGED[:place], *steps, *LOGGED[place:]]
@@ -38,7 +36,6 @@ def test_progress_leaves_no_trace_when_its_stage_is_over(place: int, steps: list
         assert vars(state_of(events)) == vars(state_of(LOGGED))
 
 
-@settings(deadline=None)
 @given(st.lists(any_event(), max_size=8))
 def test_everything_can_be_read_at_any_time(events: list[Event]) -> None:
     run = RunState()
@@ -49,7 +46,6 @@ def test_everything_can_be_read_at_any_time(events: list[Event]) -> None:
         _ = (run.rate, run.completed, run.total, run.candidates, run.settings, run.direction, run.lowest_chosen)
 
 
-@settings(deadline=None)
 @given(st.lists(texts, unique=True, min_size=1, max_size=5), st.integers(1, 4))
 def test_every_cell_is_found_by_its_layer_and_ratio(layers: list[str], ratios: int) -> None:
     cell = next(event for event in LOGGED if event.name == "eval_score")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
@@ -74,7 +74,6 @@ def _brute_force(case: Case) -> float | None:
     return max(meeting, default=None)
 
 
-@settings(deadline=None)
 @given(cases())
 def test_the_threshold_is_the_highest_distinct_score_that_meets_the_target(case: Case) -> None:
     expected = _brute_force(case)
@@ -85,7 +84,6 @@ def test_the_threshold_is_the_highest_distinct_score_that_meets_the_target(case:
         assert case.chosen().threshold == expected
 
 
-@settings(deadline=None)
 @given(cases())
 def test_the_models_exact_ratio_is_at_or_below_the_target(case: Case) -> None:
     if _brute_force(case) is not None:
@@ -94,7 +92,6 @@ def test_the_models_exact_ratio_is_at_or_below_the_target(case: Case) -> None:
         assert Fraction(found.cost, case.total) <= case.target
 
 
-@settings(deadline=None)
 @given(cases())
 def test_every_compressed_layer_keeps_the_threshold_and_none_falls_below_the_rule(case: Case) -> None:
     if _brute_force(case) is not None:
@@ -105,7 +102,6 @@ def test_every_compressed_layer_keeps_the_threshold_and_none_falls_below_the_rul
             assert _choice(case, name, ratio).cost >= _choice(case, name, start[name]).cost
 
 
-@settings(deadline=None)
 @given(cases())
 def test_no_single_further_raise_that_keeps_the_threshold_would_fit(case: Case) -> None:
     if _brute_force(case) is not None:
@@ -117,7 +113,6 @@ def test_no_single_further_raise_that_keeps_the_threshold_would_fit(case: Case) 
                 assert not raised or Fraction(found.cost - now.cost + choice.cost, case.total) > case.target
 
 
-@settings(deadline=None)
 @given(cases(), st.randoms(use_true_random=False))
 def test_the_order_of_the_layers_and_of_their_cells_changes_nothing(case: Case, random: object) -> None:
     if _brute_force(case) is None:
@@ -128,7 +123,6 @@ def test_the_order_of_the_layers_and_of_their_cells_changes_nothing(case: Case, 
     assert case._replace(rows=shuffled).chosen() == case.chosen()
 
 
-@settings(deadline=None)
 @given(cases(), st.integers(1, 50))
 def test_a_unit_of_cost_changes_nothing(case: Case, unit: int) -> None:
     if _brute_force(case) is None:
@@ -138,7 +132,6 @@ def test_a_unit_of_cost_changes_nothing(case: Case, unit: int) -> None:
     assert _cost(other, other.chosen().comp_ratios) == unit * case.chosen().cost
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(SCORES, st.just(math.nan)), max_size=30))
 def test_the_monotonic_fit_is_isotonic_regression(scores: list[float]) -> None:
     values = np.array(scores, float)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aimet_hooks import aimet_pickle
@@ -75,20 +75,17 @@ plain = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(plain, st.sampled_from(PROTOCOLS))
 def test_whatever_is_made_of_admitted_types_is_read_as_it_was(content: object, protocol: int) -> None:
     assert aimet_pickle.loads(pickle.dumps(content, protocol)) == content
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_read_or_refused(data: bytes) -> None:
     with contextlib.suppress(ValueError):
         aimet_pickle.loads(data)
 
 
-@settings(deadline=None)
 @given(st.data(), st.sampled_from(PROTOCOLS))
 def test_changed_pickles_are_read_or_refused(data: st.DataObject, protocol: int) -> None:
     content = bytearray(pickle.dumps([SCORES, RATIOS, np.float32(0.5)], protocol))

@@ -210,7 +210,7 @@ def test_a_window_lies_inside_is_as_large_as_it_can_be_and_holds_its_position(to
     assert end == first or first <= min(at, max(total - 1, 0)) < end
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(20, 200), st.integers(1, 60), st.integers(1, 40), st.integers(1, 30), st.integers(0, 100))
 def test_the_table_never_leaves_its_size(width: int, height: int, layers: int, ratios: int, cells: int) -> None:
     names = [f"stage{number}.conv.with.a.long.name" for number in range(layers)]

@@ -29,7 +29,6 @@ class Network(nn.Module):
 
 @pytest.fixture
 def network() -> nn.Module:
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     return Network()
 

@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from aimet_hooks.adapters.onnx_graph import saving
 from aimet_hooks.adapters.onnx_graph.example import Example
 from aimet_hooks.adapters.onnx_graph.graph_index import GraphIndex
 from aimet_hooks.adapters.onnx_graph.reading import read
@@ -148,8 +147,7 @@ class OnnxAdapter:
     def _session_of(
         self, model: onnx.ModelProto, options: onnxruntime.SessionOptions | None
     ) -> onnxruntime.InferenceSession:
-        path = self._store.directory / "graph.onnx"
-        saving.save(model, path)
+        path = self._store.write_graph(model)
         try:
             return onnxruntime.InferenceSession(str(path), sess_options=options, providers=self._providers)
         except Exception as error:

@@ -7,6 +7,7 @@ protobuf message can hold.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tempfile
 from collections import Counter
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from onnx import TensorProto, inliner, numpy_helper
 
-from aimet_hooks.adapters.onnx_graph import external_data
+from aimet_hooks.adapters.onnx_graph import external_data, saving
 from aimet_hooks.adapters.onnx_graph.protobuf import constant_tensor, copy_without, nested_tensors, tensor_bytes
-from aimet_hooks.adapters.onnx_graph.saving import SMALLEST
 from aimet_hooks.errors import ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     import numpy.typing as npt
     import onnx
@@ -54,18 +56,23 @@ class WeightStore:
         try:
             self.model = _prepared_graph(source, base)
             constants = _taken_constants(self.model)
-            with (self.directory / _FILE).open("wb") as file:
+            with _writing(self.directory), (self.directory / _FILE).open("wb") as file:
                 for tensor in (*source.graph.initializer, *constants):
                     self.model.graph.initializer.append(self._stored(external_data.inlined(tensor, base), file))
-        except OSError as error:
-            self.close()
-            raise ModelError(
-                f"the weights cannot be written to the temporary folder {self.directory} ({error.strerror or error}); "
-                "set TMPDIR to a folder with more room"
-            ) from error
         except BaseException:
             self.close()
             raise
+
+    def write_graph(self, model: onnx.ModelProto) -> Path:
+        """Write a graph beside the weights; the next one takes its place.
+
+        Raises:
+            ModelError: If the temporary folder cannot be written.
+        """
+        path = self.directory / "graph.onnx"
+        with _writing(self.directory):
+            saving.save(model, path)
+        return path
 
     def close(self) -> None:
         """Remove the folder."""
@@ -83,9 +90,20 @@ class WeightStore:
         values = external_data.raw_values(tensor)
         self.digest.update(f"{tensor.name}:{tensor.data_type}:{list(tensor.dims)};".encode())
         self.digest.update(tensor.SerializeToString(deterministic=True) if values is None else values)
-        if values is None or len(values) < SMALLEST:
+        if values is None or len(values) < saving.SMALLEST:
             return tensor
         return external_data.outlined(tensor, values, file, _FILE)
+
+
+@contextlib.contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(
+            f"the temporary folder {directory} cannot be written ({error.strerror or error}); "
+            "set TMPDIR to a folder with more room"
+        ) from error
 
 
 def _prepared_graph(source: onnx.ModelProto, base: Path | None) -> onnx.ModelProto:
@@ -111,7 +129,7 @@ def _taken_constants(model: onnx.ModelProto) -> list[TensorProto]:
     outputs = {value.name for value in model.graph.output}
     for node in model.graph.node:
         tensor = constant_tensor(node)
-        if tensor is None or (tensor_bytes(tensor) or 0) < SMALLEST or node.output[0] in outputs:
+        if tensor is None or (tensor_bytes(tensor) or 0) < saving.SMALLEST or node.output[0] in outputs:
             kept.append(node)
             continue
         initializer = TensorProto()

@@ -14,8 +14,6 @@ from aimet_hooks import ManualSelection, SpatialSvd, WeightSvd, compress_model, 
 from aimet_hooks.adapters import ExampleInput
 from aimet_hooks.adapters.pytorch import TorchAdapter
 
-torch.set_num_threads(1)
-
 
 class Block(nn.Module):
     def __init__(self, m: int, n: int, stride: int) -> None:

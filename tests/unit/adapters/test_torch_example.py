@@ -15,8 +15,6 @@ from aimet_hooks.adapters import ExampleInput
 from aimet_hooks.adapters.pytorch import TorchAdapter
 from aimet_hooks.adapters.pytorch.example import Example
 
-torch.set_num_threads(1)
-
 
 class TwoInputs(nn.Module):
     def __init__(self) -> None:

@@ -13,8 +13,6 @@ from aimet_hooks import SpatialSvd, WeightSvd
 from aimet_hooks.adapters.pytorch import replacement
 from aimet_hooks.schemes import SvdScheme
 
-torch.set_num_threads(1)
-
 
 def replaced(layer: nn.Module, scheme: SvdScheme, rank: int = 2) -> nn.Sequential:
     return replacement.sequential(layer, scheme.prepare(replacement.weight_of(layer), rank).at(rank))

@@ -22,7 +22,6 @@ from aimet_hooks import (
     load_compressed,
 )
 
-torch.set_num_threads(1)
 SHAPE = (2, 3, 8, 8)
 
 

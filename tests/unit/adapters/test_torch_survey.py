@@ -16,7 +16,6 @@ from aimet_hooks.adapters import ExampleInput
 from aimet_hooks.adapters.pytorch import TorchAdapter
 from aimet_hooks.layers import Layer
 
-torch.set_num_threads(1)
 IMAGE = (1, 4, 8, 8)
 
 

@@ -11,8 +11,6 @@ from torch import nn
 
 from aimet_hooks.adapters.pytorch.watch import Watch
 
-torch.set_num_threads(1)
-
 
 def network() -> nn.Module:
     torch.manual_seed(0)

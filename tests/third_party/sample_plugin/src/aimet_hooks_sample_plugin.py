@@ -1,4 +1,4 @@
-"""Write every event that is heard to ``heard.csv`` in the results directory: its number, name and the phase of the run."""
+"""Write a line for every event to ``heard.csv`` in the results directory: its number, name and the phase of the run."""
 
 from __future__ import annotations
 
