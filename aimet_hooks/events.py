@@ -176,6 +176,8 @@ class ExplorationStarted(Event):
         total: Number of cells, each of which will be announced once.
         reused: Number of those whose score is known already.
         evaluations: Number of evaluations that the others take: ratios of one rank share one.
+        cells: The ratios that have a cell, by layer: a ratio that would save nothing has none. Empty: all of them have.
+        lowest_comp_ratio: Lowest share of the model's cost that the cells can reach; None where costs are not known.
     """
 
     name: ClassVar[str] = "exploration_started"
@@ -185,6 +187,8 @@ class ExplorationStarted(Event):
     total: int
     reused: int
     evaluations: int = 0
+    cells: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=ReadOnlyDict)
+    lowest_comp_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -125,7 +125,8 @@ class Run:
         Raises:
             EvaluationError: If too many evaluations in a row fail, or one with ``on_eval_error="raise"``.
         """
-        if not table.cells:
+        cells = table.cells
+        if not any(cells.values()):
             return
         self.stage = "exploration"
         scores = {cell: self._known_score(cell) for cell in exploration.coarse_first(table.variants)}
@@ -135,9 +136,11 @@ class Run:
             ExplorationStarted(
                 layers=tuple(table.variants),
                 candidates=table.ratios,
-                total=table.cells,
+                total=sum(map(len, cells.values())),
                 reused=sum(len(cell.variant.ratios) for cell in known),
                 evaluations=len(unknown),
+                cells=cells,
+                lowest_comp_ratio=float(table.lowest_ratio()),
             )
         )
         for cell in known:
@@ -180,7 +183,7 @@ class Run:
                     weights=variant.cost.weights,
                     seconds=outcome.seconds if number == 0 else 0.0,
                     completed=self.announcer.state.completed + 1,
-                    total=table.cells,
+                    total=self.announcer.state.total,
                     reused=reused,
                     error=outcome.error,
                     metrics=outcome.metrics,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Phase = Literal["waiting", "preparing", "exploring", "selected", "compressing", "finished", "failed"]
 
 RATE_WINDOW = 50
-"""Number of the latest cells that the rate is measured over."""
+"""Number of the latest evaluations that the rate is measured over."""
 
 
 class RunState:
@@ -55,6 +55,7 @@ class RunState:
         self._rows: dict[str, Mapping[float, EvalScored]] = {}
         self._skipped: dict[str, str] = {}
         self._compressed: dict[str, LayerCompressed] = {}
+        self._evaluated = 0
         self._times: deque[float] = deque(maxlen=RATE_WINDOW + 1)
 
     def apply(self, event: Event) -> None:
@@ -170,9 +171,14 @@ class RunState:
         total = sum(self.cost(name) for name in self.layers)
         return sum(self.cost(name) for name in self._exploration.layers) / total if total else None
 
+    def ratios_of(self, layer: str) -> tuple[float, ...]:
+        """The candidates that have a cell in a layer's row; the others would save nothing."""
+        found = self._exploration.cells.get(layer) if self._exploration else None
+        return self.candidates if found is None else found
+
     @property
     def rate(self) -> float | None:
-        """Cells a second over the latest ones; None before one has been evaluated."""
+        """Evaluations a second over the latest ones; None before one is done. Ratios of one rank share an evaluation."""
         if len(self._times) < 2 or self._times[-1] <= self._times[0]:
             return None
         return (len(self._times) - 1) / (self._times[-1] - self._times[0])
@@ -187,7 +193,7 @@ class RunState:
             return None
         if self.rate is None:
             return self._exploration.evaluations * self._baseline.seconds
-        return (self.total - self.completed) / self.rate
+        return max(0, self._exploration.evaluations - self._evaluated) / self.rate
 
     @property
     def lowest_chosen(self) -> float | None:
@@ -226,10 +232,13 @@ class RunState:
 
     def _apply_eval_score(self, event: EvalScored) -> None:
         self._row(event.layer)[event.comp_ratio] = event
-        self._last_cell = event
+        last, self._last_cell = self._last_cell, event
+        shares = last is not None and event.rank is not None and (last.layer, last.rank) == (event.layer, event.rank)
         if event.reused:
-            self._times.clear()
-        self._times.append(event.time)
+            self._times = deque([event.time], maxlen=RATE_WINDOW + 1)
+        elif not shares:
+            self._evaluated += 1
+            self._times.append(event.time)
 
     def _apply_ratios_selected(self, event: RatiosSelected) -> None:
         self._selection = event

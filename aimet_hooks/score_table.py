@@ -64,9 +64,11 @@ class ScoreTable:
         return found[0]
 
     @property
-    def cells(self) -> int:
-        """Number of cells: ratios of all variants."""
-        return sum(len(variant.ratios) for row in self.variants.values() for variant in row)
+    def cells(self) -> dict[str, tuple[float, ...]]:
+        """The ratios that have a cell, by row, ascending."""
+        return {
+            name: tuple(ratio for variant in row for ratio in variant.ratios) for name, row in self.variants.items()
+        }
 
     def record(self, layer: str, ratio: float, score: float | None) -> None:
         """Set the score of a cell; None leaves it empty."""

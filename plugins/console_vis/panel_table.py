@@ -133,8 +133,12 @@ class PanelTable:
         line = Text(no_wrap=True)
         line.append(pad(name, self._layout.name), "bold" if is_latest else "")
         scores = self._run.scores[layer]
+        cells = self._run.ratios_of(layer)
         for ratio in self._ratios:
-            line.append(*self._cell(scores.get(ratio), self._mark(layer, ratio)))
+            if ratio in cells:
+                line.append(*self._cell(scores.get(ratio), self._mark(layer, ratio)))
+            else:  # it would save nothing, so it will never be evaluated
+                line.append(" " * self._layout.column)
         if self._layout.shares:
             line.append(f"{self._run.cost(layer) / self._watched.total_cost:>{len(SHARE_HEADING)}.1%}", "dim")
         return line

@@ -83,7 +83,7 @@ class PlainLines:
     def _hear_cell(self, cell: EvalScored, run: RunState) -> None:
         if cell.score is None:
             self._print_failure(cell)
-        if len(run.scores[cell.layer]) == len(run.candidates):
+        if len(run.scores[cell.layer]) == len(run.ratios_of(cell.layer)):
             self._print_row(cell, cell.layer, run)
         if self._is_due(cell):
             left = "" if run.eta is None else f", {quantities.duration(run.eta)} left"

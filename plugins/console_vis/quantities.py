@@ -43,12 +43,12 @@ def rough_duration(seconds: float) -> str:
     return f"about {seconds / 3600:.1f} h" if seconds < 172800 else f"about {seconds / 86400:.1f} days"
 
 
-def rate(cells_per_second: float) -> str:
-    """12.3 cells/s; where one takes longer than a second 4.2 s/cell."""
-    if cells_per_second >= 1:
-        return f"{cells_per_second:.{1 if cells_per_second < 99.95 else 0}f} cells/s"
-    seconds = 1 / cells_per_second
-    return f"{seconds:.2g} s/cell" if seconds < 10 else f"{seconds:.0f} s/cell"
+def rate(evaluations_per_second: float) -> str:
+    """12.3 evals/s; where one takes longer than a second 4.2 s/eval."""
+    if evaluations_per_second >= 1:
+        return f"{evaluations_per_second:.{1 if evaluations_per_second < 99.95 else 0}f} evals/s"
+    seconds = 1 / evaluations_per_second
+    return f"{seconds:.2g} s/eval" if seconds < 10 else f"{seconds:.0f} s/eval"
 
 
 def ratio(value: float | None) -> str:

@@ -120,7 +120,7 @@ def test_the_panel_fills_up_and_gives_way_to_the_summary(script: Path, tmp_path:
     assert early.count("╭") == early.count("╰") == 1
     assert "baseline 0.99" in early
     assert "▸" in early
-    assert "cells/s" in early
+    assert "evals/s" in early
     assert re.search(r"block2\.shortcut\s+·", early)
     assert "\x1b[48;5;25m" in late or "48;5;25" in late
     assert "╭" not in end

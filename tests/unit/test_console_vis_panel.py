@@ -45,7 +45,7 @@ def at_cell(number: int, **changes: object) -> list[Event]:
 
 def test_an_exploration_shows_progress_the_latest_cell_and_the_table() -> None:
     assert drawn(at_cell(4)) == [
-        "exploring  ━━━━━━━━────────────  4/9  1.0 cells/s  0:05 left",
+        "exploring  ━━━━━━━━────────────  4/9  1.0 evals/s  0:05 left",
         "baseline 0.9000 · latest stem at 0.5: 0.8900 (1.00 points lost)",
         "3 layers with 60% of the MACs · 1 skipped · 1 cell failed",
         "",

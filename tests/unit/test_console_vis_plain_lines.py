@@ -75,7 +75,7 @@ def test_a_long_exploration_has_a_line_of_progress_at_least_once_a_minute() -> N
     names = [f"layer{number}" for number in range(40)]
     text = progress_of([*whole_run()[:3], *explored(names, [[0.5] * 9] * 40, seconds=7.0)])
     lines = [line for line in text.splitlines() if " of 360 cells (" in line]
-    assert lines[0] == "[0:58] 8 of 360 cells (2%), 7 s/cell, 41:04 left"
+    assert lines[0] == "[0:58] 8 of 360 cells (2%), 7 s/eval, 41:04 left"
     minutes = [line[1:].split("]")[0].split(":") for line in lines]
     times = [2.0, *(int(minute) * 60 + int(second) for minute, second in minutes)]
     assert all(later - earlier <= 60 for earlier, later in itertools.pairwise(times))
@@ -180,3 +180,13 @@ class Unwritable:
 
     def flush(self) -> None:
         raise self._error
+
+
+def test_a_row_is_complete_where_the_ratios_without_a_cell_are_missing() -> None:
+    begin = [
+        replace(event, cells={"a": (0.25,)}) if event.name == "exploration_started" else event
+        for event in explored(["a", "b"], [[0.5, 0.6, 0.7], [0.5, 0.6, 0.7]])
+    ]
+    cells = [event for event in begin if event.name != "eval_score" or event.layer == "b" or event.comp_ratio == 0.25]
+    first = next(line for line in progress_of([*whole_run()[:3], *cells]).splitlines() if "0.25:" in line)
+    assert first.split("] ")[1] == "a  0.25: 0.5000"

@@ -96,7 +96,7 @@ def test_durations_are_read_as_a_clock_and_forecasts_in_words(seconds: float, ex
 
 @pytest.mark.parametrize(
     ("rate", "expected"),
-    [(2500.0, "2500 cells/s"), (12.34, "12.3 cells/s"), (1.0, "1.0 cells/s"), (0.25, "4 s/cell"), (0.01, "100 s/cell")],
+    [(2500.0, "2500 evals/s"), (12.34, "12.3 evals/s"), (1.0, "1.0 evals/s"), (0.25, "4 s/eval"), (0.01, "100 s/eval")],
 )
 def test_a_slow_rate_is_read_as_seconds_a_cell(rate: float, expected: str) -> None:
     assert quantities.rate(rate) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import replace
 
 import pytest
@@ -52,7 +53,7 @@ def cell(
         layer=layer,
         comp_ratio=ratio,
         score=score,
-        rank=1,
+        rank=done,
         achieved_comp_ratio=ratio,
         macs=1,
         weights=1,
@@ -169,12 +170,29 @@ def test_before_the_first_cell_the_baseline_says_how_long_it_will_take() -> None
     assert run.eta == 300.0
 
 
-def test_rate_is_that_of_the_cells_and_the_rest_follows_from_it() -> None:
+def test_rate_is_that_of_the_evaluations_and_the_rest_follows_from_it() -> None:
     run = state_of(started(), BaselineScored(score=0.5, seconds=3.0), EXPLORING)
     for number in range(1, 11):
         run.apply(cell("a", number / 100, at=1000.0 + 2 * number, done=number))
     assert run.rate == 0.5
-    assert run.eta == 380.0
+    assert run.eta == 180.0
+
+
+def test_ratios_of_one_rank_are_one_evaluation() -> None:
+    run = state_of(started(), BaselineScored(score=0.5, seconds=3.0), EXPLORING)
+    for number in range(1, 11):
+        for place in range(5):
+            shared = cell("a", number / 100 + place / 1000, at=1000.0 + 2 * number, done=5 * number + place)
+            run.apply(dataclasses.replace(shared, rank=number))
+    assert run.rate == 0.5
+    assert run.eta == 180.0
+
+
+def test_ratios_without_a_cell_are_known_from_the_start() -> None:
+    some = dataclasses.replace(EXPLORING, layers=("a", "b"), cells={"a": (0.25,)})
+    run = state_of(started(), BaselineScored(score=0.5), some)
+    assert run.ratios_of("a") == (0.25,)
+    assert run.ratios_of("b") == run.candidates
 
 
 def test_rate_forgets_what_is_long_ago() -> None:
