@@ -27,7 +27,7 @@ bench: $(VENV)/test.installed
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 golden: $(VENV)/test.installed
-	$(BIN)/python scripts/make_golden_files.py
+	$(BIN)/python scripts/make_golden_files.py tests/golden
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -58,6 +58,9 @@ _HOMES = {
     "UsageError": "errors",
 }
 
+_MODULES = ("demo", "errors", "evals", "testing")
+"""Modules that are used as ``aimet_hooks.evals``, without an import of their own."""
+
 __all__ = [
     "AimetHooksError",
     "CompressionResult",
@@ -82,6 +85,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from aimet_hooks.events import Event, Progressed, RunFailed, RunFinished
 from aimet_hooks.run_state import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aimet_hooks.event_log import EventLog
+    from aimet_hooks.events import Event
     from aimet_hooks.hooks import Hooks
 
 logger = logging.getLogger("aimet_hooks")
@@ -42,18 +41,20 @@ class Announcer:
 
     def announce(self, event: Event) -> None:
         """Place, log, apply, call the hooks; when this returns, a durable event is on the disk."""
-        if isinstance(event, (RunFinished, RunFailed)):
-            event = replace(event, notes=tuple(self._notes))
-        logged = not isinstance(event, Progressed)
-        self._last_seq += logged
+        self._last_seq += event.logged
         placed = event.placed(run_id=self.run_id, seq=self._last_seq, time=self._clock())
-        if logged and self._log is not None:
+        if event.logged and self._log is not None:
             self._log.append(placed)
         self.state.apply(placed)
         self._hooks.call(placed, self.state)
 
     def note(self, text: str) -> None:
-        """Warn the user now; the text is also kept for the last event of the run. A text is said once."""
+        """Warn the user now; the text is also kept, for the last event of the run. A text is said once."""
         if text not in self._notes:
             self._notes.append(text)
             logger.warning("%s", text)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was noted so far."""
+        return tuple(self._notes)

@@ -69,8 +69,8 @@ def compress_model(
         model: ``torch.nn.Module`` (wrappers of DataParallel, DistributedDataParallel and torch.compile are taken off),
             ``onnx.ModelProto``, or the path of an ``.onnx`` file.
         eval_callback: Called with the native model (module in eval mode under no_grad, or
-            ``onnxruntime.InferenceSession``); returns
-            one real number, or a dict with "score" and other numbers to show beside it.
+            ``onnxruntime.InferenceSession``); returns one real number, or a dict with "score" and other numbers to
+            show beside it. One with a method ``remember_original(native_model)`` sees the original first.
         input_shape: Shape of the input, the batch first; optional where an ONNX model declares it.
         example_inputs: In its place the values: tensor or array, tuple, or dict by input name.
         compress_scheme: ``SpatialSvd(...)``, ``WeightSvd(...)``, or "spatial_svd", "weight_svd".
@@ -102,7 +102,9 @@ def compress_model(
         EvaluationError: The baseline cannot be evaluated, or too many cells in a row.
         ResultsDirError: results_dir already holds a run, or cannot be written.
     """
-    options.refuse_unknown(unknown, list(inspect.signature(compress_model).parameters))
+    options.refuse_unknown(
+        unknown, [name for name in inspect.signature(compress_model).parameters if name != "unknown"]
+    )
     if resume:
         raise UsageError("resume=True arrives later; choose another results_dir")
     checked = options.check(
@@ -131,11 +133,11 @@ def compress_model(
             raise UsageError(f"trainer is for torch models; {adapter.model_name} is an ONNX model")
         left_out = preflight.ignored(adapter, adapter.layers(), checked.layers_to_ignore)
         known = checked.selection.known_scores([layer.name for layer in adapter.layers()])
-        name = checked.run_name or adapter.model_name
-        with _opened(checked, chosen, name) as announcer:  # from here on the run leaves traces
+        started = _started(checked, adapter)
+        with _opened(checked, chosen, started.run_name) as announcer:  # from here on the run leaves traces
             run = Run(checked, adapter, announcer, left_out, known)
             with _failure_announced(run):
-                return _compress(run, _started(checked, adapter, name), adapter.notes)
+                return _compress(run, started, adapter.notes)
 
 
 def _compress(run: Run, started: RunStarted, notes: Sequence[str]) -> CompressionResult:
@@ -152,11 +154,11 @@ def _compress(run: Run, started: RunStarted, notes: Sequence[str]) -> Compressio
     return run.finish(table, decision, baseline, build)  # on_run_finished
 
 
-def _started(checked: Options, adapter: Adapter, run_name: str) -> RunStarted:
+def _started(checked: Options, adapter: Adapter) -> RunStarted:
     layers = {layer.name: layer.info for layer in adapter.layers()}
     content = f"{adapter.fingerprint()}:{checked.scheme}:{checked.cost_metric}"
     return RunStarted(
-        run_name=run_name,
+        run_name=checked.run_name or adapter.model_name,
         model_name=adapter.model_name,
         scheme=checked.scheme.name,
         cost_metric=checked.cost_metric,
@@ -201,12 +203,14 @@ def _failure_announced(run: Run) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        run.announcer.announce(RunFailed(stage=run.stage, error=type(error).__name__, message=str(error)))
+        run.announcer.announce(
+            RunFailed(stage=run.stage, error=type(error).__name__, message=str(error), notes=run.announcer.notes)
+        )
         raise
 
 
 def _check_plugin_options(checked: Options, chosen: Sequence[tuple[str, object]]) -> None:
-    names = [name for name, _ in chosen]
+    known = {name for name, _ in chosen} | (set(discovery.find()) if checked.plugin_options else set())
     for name in checked.plugin_options:
-        if name not in names and name not in discovery.find():
-            raise UnknownNameError(f"plugin_options has {name!r}, which is no plugin{nearest(name, names)}")
+        if name not in known:
+            raise UnknownNameError(f"plugin_options has {name!r}, which is no plugin{nearest(name, sorted(known))}")

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING
 
 from aimet_hooks import hooks
@@ -133,6 +134,6 @@ def _named(name: str, found: Mapping[str, FoundPlugin]) -> Selected | None:
 
 
 def _passed(plugin: object) -> Passed:
-    name = str(getattr(plugin, "__name__", None) or type(plugin).__name__)
+    name = plugin.__name__ if isinstance(plugin, (type, ModuleType, FunctionType)) else type(plugin).__name__
     hooks.hooks_of(plugin, name)
     return Passed(name, plugin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -55,9 +56,8 @@ def agreement(inputs: Any, *, metric: Literal["kl", "sqnr"] = "kl", axis: int = 
         inputs: One batch (array or tensor with the samples first, tuple of them for several inputs, or dict by input
             name), or a list of such batches.
         metric: "kl": outputs are logits; the score is the negative Kullback-Leibler divergence of their softmax from
-            the original's, in
-            nats, mean over all positions; 0 is full agreement, "same_top1" is the share of positions with the same
-            largest logit.
+            the original's, in nats, mean over all positions; 0 is full agreement, "same_top1" is the share of
+            positions with the same largest logit.
             "sqnr": outputs are numbers; the score is 10 log10(sum x^2 / sum (x - y)^2) in decibels, 200 at most.
         axis: The axis of the classes, for "kl".
 
@@ -69,6 +69,12 @@ def agreement(inputs: Any, *, metric: Literal["kl", "sqnr"] = "kl", axis: int = 
     batches = inputs if isinstance(inputs, list) else [inputs]
     if not batches:
         raise UsageError("agreement has no inputs; give at least one batch")
+    for batch in batches:
+        if not isinstance(batch, (tuple, Mapping)) and not hasattr(batch, "shape"):
+            raise UsageError(
+                f"agreement has {type(batch).__name__} as a batch; give an array or tensor, a tuple of them, "
+                "a dict by input name, or a list of such batches"
+            )
     return Agreement(batches, metric, axis)
 
 
@@ -80,7 +86,7 @@ def _kl(pairs: list[tuple[Floats, Floats]], axis: int) -> dict[str, float]:
         divergence += float(terms.sum())
         same += int((original.argmax(axis) == output.argmax(axis)).sum())
         positions += terms.size
-    return {"score": -divergence / positions, "same_top1": same / positions}
+    return {"score": 0.0 - divergence / positions, "same_top1": same / positions}
 
 
 def _log_softmax(logits: Floats, axis: int) -> Floats:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from aimet_hooks.errors import UsageError
 
@@ -44,6 +44,10 @@ def check_callback(callback: EvalCallback, argument: str = "eval_callback") -> N
     """
     if not callable(callback):
         raise UsageError(f"{argument} is {callback!r}; give a function that takes the model and returns a score")
+    if inspect.iscoroutinefunction(callback):
+        raise UsageError(
+            f"{argument} {callback_name(callback)} is a coroutine function, which nobody awaits; give a plain one"
+        )
     try:
         signature = inspect.signature(callback)
     except (TypeError, ValueError):
@@ -54,6 +58,26 @@ def check_callback(callback: EvalCallback, argument: str = "eval_callback") -> N
         raise UsageError(
             f"{argument} {callback_name(callback)}{signature} cannot be called with the model alone; "
             f"{_mended(callback, signature, argument)}"
+        ) from error
+
+
+def check_trainer(trainer: Callable[..., object]) -> None:
+    """Refuse a trainer that cannot be called with the model and the name of a layer.
+
+    Raises:
+        UsageError: With the lambda that mends it.
+    """
+    if not callable(trainer):
+        raise UsageError(f"trainer is {trainer!r}; give a function trainer(model, layer_name)")
+    try:
+        signature = inspect.signature(trainer)
+        signature.bind(None, "")
+    except ValueError:
+        return  # a builtin that does not tell
+    except TypeError as error:
+        raise UsageError(
+            f"trainer {callback_name(trainer)}{signature} cannot be called as trainer(model, layer_name); "
+            f"give trainer=lambda model, layer_name: {_called(trainer)}(...)"
         ) from error
 
 
@@ -94,64 +118,97 @@ def callback_name(callback: Callable[..., Any]) -> str:
     return str(getattr(callback, "__qualname__", None) or type(callback).__qualname__)
 
 
-def evaluate(callback: EvalCallback, model: object) -> Outcome:
-    """Call the callback; an exception or an unusable score is an outcome with an error, never raised."""
+@runtime_checkable
+class RemembersOriginal(Protocol):
+    """An ``eval_callback`` that compares with the original model, and so wants to see it once before anything else."""
+
+    def remember_original(self, model: Any) -> None:
+        """Take in the original native model."""
+        ...
+
+
+def evaluate_original(callback: EvalCallback, cell_callback: object, model: object, argument: str) -> Outcome:
+    """Evaluate the original model by ``callback``, after the callback of the cells has seen it if it wants to."""
+    if isinstance(cell_callback, RemembersOriginal):
+        try:
+            cell_callback.remember_original(model)
+        except Exception as error:
+            return Outcome(None, error=_described(error), exception=error)
+    return evaluate(callback, model, argument)
+
+
+def evaluate(callback: EvalCallback, model: object, argument: str = "eval_callback") -> Outcome:
+    """Call the callback; an exception or an unusable score is an outcome with an error, never raised.
+
+    Args:
+        callback: Takes the model.
+        model: The native model.
+        argument: What the callback is called in a message.
+    """
     begin = time.perf_counter()
     try:
-        score, metrics = read_score(callback(model))
+        score, metrics = read_score(callback(model), argument)
     except UnusableScoreError as error:
         return Outcome(None, time.perf_counter() - begin, error=str(error))
     except Exception as error:
-        return Outcome(None, time.perf_counter() - begin, error=f"{type(error).__name__}: {error}", exception=error)
+        return Outcome(None, time.perf_counter() - begin, error=_described(error), exception=error)
     seconds = time.perf_counter() - begin
     if not math.isfinite(score):
         return Outcome(None, seconds, metrics, error=f"the score is {score}")
     return Outcome(score, seconds, metrics)
 
 
+def _described(error: Exception) -> str:
+    """The class and the text of an exception on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 class UnusableScoreError(ValueError):
     """What a callback returned is no score."""
 
 
-def read_score(value: Any) -> tuple[float, dict[str, float]]:
+def read_score(value: Any, argument: str = "eval_callback") -> tuple[float, dict[str, float]]:
     """The score that a callback returned, and the other numbers beside it.
 
     Args:
         value: A real number (float, int, Decimal, numpy scalar, 0-d tensor or array), or a dict with "score" and
             other such numbers, of which those that are finite are kept.
+        argument: What the callback is called in a message.
 
     Raises:
         UnusableScoreError: If it is anything else.
     """
     if not isinstance(value, Mapping):
-        return _number(value), {}
+        return _number(value, f"{argument} returned"), {}
     if "score" not in value:
         raise UnusableScoreError(
-            f"eval_callback returned a dict without 'score'; its keys are {sorted(map(str, value))[:10]}"
+            f"{argument} returned a dict without 'score'; its keys are {sorted(map(str, value))[:10]}"
         )
+    if value["score"] is None:
+        raise UnusableScoreError(f"{argument} returned a dict whose 'score' is None; a score is one real number")
     metrics = {}
     for name, item in value.items():
         if name == "score":
             continue
         try:
-            number = _number(item)
+            number = _number(item, "")
         except UnusableScoreError:
             continue
         if math.isfinite(number):
             metrics[str(name)] = number
-    return _number(value["score"]), metrics
+    return _number(value["score"], f"{argument} returned a dict with a 'score' that is"), metrics
 
 
-def _number(value: Any) -> float:
+def _number(value: Any, returned: str) -> float:
     if value is None:
-        raise UnusableScoreError("eval_callback returned None; is a `return` missing?")
+        raise UnusableScoreError(f"{returned} None; is a `return` missing?")
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, (numbers.Real, Decimal)):
         shape = getattr(value, "shape", None)
         what = f"({str(value)[:40]!r})" if shape is None else f"of shape {tuple(shape)}"
-        raise UnusableScoreError(f"eval_callback returned a {type(value).__name__} {what}; a score is one real number")
+        raise UnusableScoreError(f"{returned} a {type(value).__name__} {what}; a score is one real number")
     try:
         return float(value)
     except (OverflowError, ValueError) as error:
-        raise UnusableScoreError(f"eval_callback returned a number that is no float: {error}") from error
+        raise UnusableScoreError(f"{returned} a number that is no float: {error}") from error

@@ -77,6 +77,7 @@ class Event:
     Attributes:
         name: Kind of the event: the hook that hears it is ``"on_" + name``.
         durable: Whether the event log waits until the disk has the event before the run goes on.
+        logged: Whether the event is in the event log, and so in a replay.
         run_id: Unique name of the run.
         seq: Number of the event in its run, from 0. ``Progressed``, which is not logged, repeats the last number.
         time: Seconds since the epoch, UTC.
@@ -84,6 +85,7 @@ class Event:
 
     name: ClassVar[str] = ""
     durable: ClassVar[bool] = False
+    logged: ClassVar[bool] = True
 
     run_id: str = ""
     seq: int = -1
@@ -288,6 +290,7 @@ class Progressed(Event):
     """
 
     name: ClassVar[str] = "progress"
+    logged: ClassVar[bool] = False
 
     stage: str
     completed: int

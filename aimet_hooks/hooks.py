@@ -146,7 +146,7 @@ class Hooks:
             told = settings[name]
             try:
                 self._heard += [_Heard(reporter) for reporter in list(reporters(plugin, name, told))]
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 if isinstance(error, UnknownNameError) and isinstance(selected, Passed):
                     raise
                 logger.exception("plugin %r: create_reporter failed; the plugin is left out of this run", name)

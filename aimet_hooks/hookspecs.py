@@ -142,8 +142,8 @@ def on_exploration_started(event: events.ExplorationStarted, run: RunState) -> N
     Arguments:
         event: ``layers`` (names, network order), ``candidates`` (ratios of cost kept, 0 < r < 1, ascending),
             ``total`` (cells), ``reused`` (cells with a known score, 0 <= reused <= total), ``evaluations`` (that the
-            others take), ``cells`` (by layer the ratios that have one; empty: all), ``lowest_comp_ratio`` (0 < r <= 1, or
-            None).
+            others take), ``cells`` (by layer the ratios that have one; empty: all), ``lowest_comp_ratio`` (of the
+            model, 0 < r <= 1, or None).
         run: State of the run, this event included.
     Return:
         Ignored.

@@ -120,8 +120,8 @@ def check(
     evaluation.check_callback(eval_callback)
     if full_eval_callback is not None:
         evaluation.check_callback(full_eval_callback, "full_eval_callback")
-    if trainer is not None and not callable(trainer):
-        raise UsageError(f"trainer is {trainer!r}; give a function trainer(model, layer_name)")
+    if trainer is not None:
+        evaluation.check_trainer(trainer)
     selection = strategies.GreedySelection() if selection is None else selection
     if not isinstance(selection, (strategies.GreedySelection, strategies.ManualSelection)):
         raise UsageError(
@@ -133,7 +133,7 @@ def check(
         scheme=schemes.scheme_of(compress_scheme),
         cost_metric=one_of(cost_metric, CostMetric, "cost_metric"),
         selection=selection,
-        layers_to_ignore=_listed(layers_to_ignore),
+        layers_to_ignore=listed(layers_to_ignore),
         direction=one_of(direction, Direction, "direction"),
         on_eval_error=one_of(on_eval_error, OnEvalError, "on_eval_error"),
         trainer=trainer,
@@ -145,7 +145,12 @@ def check(
     )
 
 
-def _listed(patterns: Any) -> tuple[Any, ...]:
+def listed(patterns: Any) -> tuple[Any, ...]:
+    """The entries of ``layers_to_ignore``.
+
+    Raises:
+        UsageError: If it is a single string or no collection.
+    """
     if isinstance(patterns, str) or not isinstance(patterns, Iterable):
         shown = patterns if isinstance(patterns, str) else type(patterns).__name__
         raise UsageError(

@@ -98,7 +98,7 @@ def plan(
     example = ExampleInput(shape=options.example_shape(input_shape), values=example_inputs)
     with adapt(model, example, SessionSettings()) as adapter:
         layers = adapter.layers()
-        left_out = preflight.ignored(adapter, layers, layers_to_ignore)
+        left_out = preflight.ignored(adapter, layers, options.listed(layers_to_ignore))
         reasons = {
             layer.name: reason for layer, reason in preflight.try_layers(adapter, scheme, metric, candidates, left_out)
         }

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class PreparedLayers:
     """The decompositions of a run.
 
-    Kept are the factors up to the highest rank that a layer will be asked for. A layer whose output is no larger than
-    its input has fewer weights so than before; so all together they take less memory than the model.
+    Kept are the factors up to the highest rank that a layer will be asked for. Unless a layer's output is larger than
+    its input, they hold fewer weights than the layer itself, so all together take less memory than the model.
 
     Args:
         adapter: Gives the weights.

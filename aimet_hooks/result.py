@@ -105,8 +105,7 @@ def load_compressed(
         fresh_model: A new instance of the original class; its layers are replaced in place.
         directory: Where ``CompressionResult.save`` wrote.
         weights: Another file of weights for the same structure, as a checkpoint after fine-tuning: ``.safetensors``,
-            or what
-            ``torch.save(model.state_dict(), file)`` wrote.
+            or what ``torch.save(model.state_dict(), file)`` wrote.
 
     Returns:
         ``fresh_model``, every weight loaded strictly.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from aimet_hooks.adapters import Adapter, ModelBuild
     from aimet_hooks.announcer import Announcer
+    from aimet_hooks.evaluation import EvalCallback
     from aimet_hooks.exploration import Cell
     from aimet_hooks.layers import Layer
     from aimet_hooks.options import Options
@@ -67,6 +68,7 @@ class Run:
         self._layers: Sequence[Layer] = adapter.layers()
         self._left_out = left_out
         self._known = known
+        self._changed: set[str] = set()
 
     def prepare_table(self) -> ScoreTable:
         """Try every layer; the table has a row for each that can be compressed.
@@ -105,15 +107,19 @@ class Run:
         """
         self.stage = "baseline"
         with self._adapter.original() as native:
-            remember = getattr(self.options.eval_callback, "remember_original", None)
-            if remember is not None:
-                remember(native)
-            outcome = evaluation.evaluate(self.options.full_eval_callback or self.options.eval_callback, native)
+            callback, argument = self._full_evaluation
+            outcome = evaluation.evaluate_original(callback, self.options.eval_callback, native, argument)
         self._note_changes()
         if outcome.score is None:
             raise EvaluationError(f"the baseline cannot be evaluated: {outcome.error}") from outcome.exception
         self.announcer.announce(BaselineScored(score=outcome.score, seconds=outcome.seconds, metrics=outcome.metrics))
         return outcome.score
+
+    @property
+    def _full_evaluation(self) -> tuple[EvalCallback, str]:
+        """What evaluates the baseline and the result, and the argument that gave it."""
+        full = self.options.full_eval_callback
+        return (self.options.eval_callback, "eval_callback") if full is None else (full, "full_eval_callback")
 
     def prepare_layers(self, table: ScoreTable) -> PreparedLayers:
         """The decompositions, each to be made when it is first needed."""
@@ -242,7 +248,8 @@ class Run:
         model = build.model
         self._save(model, shapes)
         with build.evaluated() as native:
-            outcome = evaluation.evaluate(self.options.full_eval_callback or self.options.eval_callback, native)
+            callback, argument = self._full_evaluation
+            outcome = evaluation.evaluate(callback, native, argument)
         if outcome.score is None:
             raise EvaluationError(f"the compressed model cannot be evaluated: {outcome.error}") from outcome.exception
         self._warn_of_optimism(baseline, outcome.score)
@@ -260,6 +267,7 @@ class Run:
                 compressed_score=outcome.score,
                 mac_ratio=stats.mac_ratio,
                 memory_ratio=stats.memory_ratio,
+                notes=self.announcer.notes,
                 metrics=outcome.metrics,
             )
         )
@@ -304,14 +312,18 @@ class Run:
             return
         below = lowest - compressed if self.options.direction == "maximize" else compressed - lowest
         if below > OPTIMISM * abs(baseline):
+            full = self.options.full_eval_callback is not None
             self.announcer.note(
                 f"the compressed model scores {compressed:.6g}, the lowest score among the chosen cells is "
                 f"{lowest:.6g}: scores of single layers are optimistic, their losses add up; "
                 "raise the target or fine-tune the model"
+                + (" (the two are of different callbacks, and may not compare)" if full else "")
             )
 
     def _note_changes(self, *, thorough: bool = False) -> None:
-        changed = self._adapter.changes(thorough=thorough)
+        """Name what an evaluation changed in the model, each thing once."""
+        changed = [name for name in self._adapter.changes(thorough=thorough) if name not in self._changed]
+        self._changed.update(changed)
         if changed:
             shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
             self.announcer.note(

@@ -178,7 +178,7 @@ class RunState:
 
     @property
     def rate(self) -> float | None:
-        """Evaluations a second over the latest ones; None before one is done. Ratios of one rank share an evaluation."""
+        """Evaluations a second over the latest ones, None before one is done; ratios of one rank share one."""
         if len(self._times) < 2 or self._times[-1] <= self._times[0]:
             return None
         return (len(self._times) - 1) / (self._times[-1] - self._times[0])

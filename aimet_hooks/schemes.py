@@ -101,7 +101,14 @@ class SvdScheme:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpatialSvd(SvdScheme):
-    """Spatial SVD: a kh x kw convolution becomes a kh x 1 and a 1 x kw one (Jaderberg et al. 2014, arXiv:1405.3866)."""
+    """Spatial SVD: a kh x kw convolution becomes a kh x 1 and a 1 x kw one (Jaderberg et al. 2014, arXiv:1405.3866).
+
+    The weight (n, m, kh, kw) becomes (r, m, kh, 1) and (n, r, 1, kw); in one dimension (n, m, k) becomes (r, m, k) and
+    (n, r, 1). Linear layers are skipped.
+
+    Args:
+        multiplicity: Ranks are rounded up to a multiple of this.
+    """
 
     name: ClassVar[str] = "spatial_svd"
     first_axes: ClassVar[tuple[int, ...]] = (0,)
@@ -117,7 +124,11 @@ class SpatialSvd(SvdScheme):
 class WeightSvd(SvdScheme):
     """Weight SVD: a 1 x 1 convolution to r channels, then one with the layer's kernel; a linear layer becomes two.
 
-    Zhang et al. 2016, arXiv:1505.06798.
+    Zhang et al. 2016, arXiv:1505.06798. The weight (n, m, kh, kw) becomes (r, m, 1, 1) and (n, r, kh, kw), that of a
+    linear layer (n, m) becomes (r, m) and (n, r).
+
+    Args:
+        multiplicity: Ranks are rounded up to a multiple of this.
     """
 
     name: ClassVar[str] = "weight_svd"

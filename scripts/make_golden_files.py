@@ -48,7 +48,6 @@ PROVENANCE = {
     "providers": ["CPUExecutionProvider"],
     "threads": 1,
 }
-EXPLORED = ("block3.expand", "block3.project")
 REUSED = {"block3.expand": {0.2: 0.9875}}
 
 

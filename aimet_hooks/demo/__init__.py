@@ -1,8 +1,8 @@
 """The network and the images that ``aimet-hooks demo`` compresses.
 
 ``digits.onnx`` is a small residual network, trained by ``scripts/train_demo_network.py`` on the digits of
-scikit-learn (E. Alpaydin and
-C. Kaynak, 1998, UCI Machine Learning Repository); ``digits_test.npz`` holds the 360 images that it has not seen.
+scikit-learn (E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning Repository); ``digits_test.npz`` holds the 360
+images that it has not seen.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ def _placed(story: Iterable[Event]) -> list[Event]:
     placed: list[Event] = []
     seq = -1
     for number, event in enumerate(story):
-        seq += not isinstance(event, Progressed)
+        seq += event.logged
         placed.append(event.placed(run_id="20260101-000000-5a3b1e00", seq=seq, time=BEGIN + number / 4))
     return placed
 

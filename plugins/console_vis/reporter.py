@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rich.text import Text
 
-from aimet_hooks import hookimpl
+from aimet_hooks import event_log, hookimpl
 from console_vis import wording
 from console_vis.live_panel import LivePanel
 from console_vis.names import clean
@@ -125,7 +125,7 @@ class ConsoleReporter:
         self._progress.stop(keep=True)
         line = wording.ending(event)
         if self._results_dir is not None and run.exploration is not None:
-            log = clean(str(self._results_dir / "events.jsonl"))
+            log = clean(str(self._results_dir / event_log.FILE_NAME))
             line += f"; {wording.cells(run.completed, run.total)} are safe in {log}"
         self._messages.print([Text(line, FAILED_STYLE)])
 

@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from aimet_hooks import recordings
 from aimet_hooks.hookspecs import hookimpl
 from file_vis import tables
 
@@ -57,7 +58,7 @@ class FileReporter:
         """Write the whole table and the choice."""
         if run.exploration is not None:
             self._write_scores(run)
-        self._write("comp_ratios.json", tables.ratios_json(run))
+        self._write(recordings.RATIOS_FILE, tables.ratios_json(run))
 
     @hookimpl
     def on_run_finished(self, run: RunState) -> None:
@@ -72,7 +73,7 @@ class FileReporter:
 
     def _write_scores(self, run: RunState) -> None:
         begin = self._clock()
-        self._write("eval_scores.json", tables.scores_json(run))
+        self._write(recordings.SCORES_FILE, tables.scores_json(run))
         self._write("eval_scores.csv", tables.scores_csv(run))
         end = self._clock()
         self._next = end + max(INTERVAL, (end - begin) / MAX_SHARE)

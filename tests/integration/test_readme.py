@@ -41,3 +41,14 @@ def test_the_two_commands_are_targets_of_the_makefile() -> None:
     for command in ("demo", "test"):
         assert f"make {command} " in (ROOT / "README.md").read_text("utf-8")
         assert re.search(rf"^{command}: ", makefile, re.MULTILINE)
+
+
+def test_the_architecture_names_every_file_of_the_core() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    core = [path for path in (ROOT / "aimet_hooks").iterdir() if path.suffix == ".py" and not path.name.startswith("_")]
+    assert [path.name for path in core if path.name not in text] == []
+
+
+def test_no_placeholder_is_left_in_the_documents() -> None:
+    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        assert not re.search(r"^[A-Z_]{6,}$", path.read_text("utf-8"), re.MULTILINE), path

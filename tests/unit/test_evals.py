@@ -11,7 +11,7 @@ import torch
 from scipy.special import rel_entr, softmax
 
 from aimet_hooks import GreedySelection, compress_model, demo
-from aimet_hooks.errors import UsageError
+from aimet_hooks.errors import EvaluationError, UsageError
 from aimet_hooks.evals import agreement
 from aimet_hooks.testing import RecordingPlugin
 
@@ -74,6 +74,11 @@ def test_an_input_that_is_missing_is_named() -> None:
     session = onnxruntime.InferenceSession(str(demo.model_path()))
     with pytest.raises(UsageError, match=r"the model takes 'image', the inputs have 'images', 'labels'"):
         agreement({"images": IMAGES, "labels": IMAGES})(session)
+
+
+def test_inputs_that_do_not_fit_are_a_baseline_that_cannot_be_evaluated() -> None:
+    with pytest.raises(EvaluationError, match="the baseline cannot be evaluated: InvalidArgument"):
+        compress_model(demo.model_path(), agreement(IMAGES), input_shape=demo.INPUT_SHAPE, plugins=[])
 
 
 def test_it_drives_a_compression_with_the_full_evaluation_at_the_ends() -> None:

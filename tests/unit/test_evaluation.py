@@ -15,7 +15,7 @@ import torch
 
 from aimet_hooks import evaluation
 from aimet_hooks.errors import UsageError
-from aimet_hooks.evaluation import UnusableScoreError, check_callback, evaluate, read_score
+from aimet_hooks.evaluation import UnusableScoreError, check_callback, check_trainer, evaluate, read_score
 
 # -- scores ------------------------------------------------------------------------------------------------------------
 
@@ -74,8 +74,8 @@ def test_whole_numbers_are_scores(value: object) -> None:
         (10**400, r"returned a number that is no float: int too large to convert to float"),
         (Decimal("sNaN"), r"returned a number that is no float: cannot convert signaling NaN to float"),
         ({"accuracy": 0.5, 5: 1}, r"returned a dict without 'score'; its keys are \['5', 'accuracy'\]"),
-        ({"score": None}, r"returned None"),
-        ({"score": [1]}, r"returned a list"),
+        ({"score": None}, r"returned a dict whose 'score' is None"),
+        ({"score": [1]}, r"returned a dict with a 'score' that is a list"),
     ],
     ids=lambda value: None if isinstance(value, str) else type(value).__name__,
 )
@@ -275,3 +275,36 @@ def test_what_cannot_be_called_is_refused(callback: Any) -> None:
 )
 def test_callback_has_a_name_for_the_record(callback: Any, name: str) -> None:
     assert evaluation.callback_name(callback) == name
+
+
+@pytest.mark.parametrize(
+    ("trainer", "message"),
+    [
+        (
+            lambda model: None,
+            r"cannot be called as trainer\(model, layer_name\); give trainer=lambda model, layer_name: ",
+        ),
+        ("adam", r"trainer is 'adam'; give a function trainer\(model, layer_name\)"),
+    ],
+)
+def test_a_trainer_that_cannot_be_called_is_refused(trainer: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_trainer(trainer)
+
+
+def test_a_coroutine_function_is_refused() -> None:
+    async def accuracy(model: object) -> float:
+        return 0.5
+
+    with pytest.raises(UsageError, match="accuracy is a coroutine function, which nobody awaits"):
+        check_callback(accuracy)
+
+
+def test_a_message_names_the_argument_and_has_one_line() -> None:
+    def broken(model: object) -> None:
+        raise RuntimeError("first\n  second")
+
+    assert evaluate(broken, None).error == "RuntimeError: first second"
+    assert (evaluate(lambda _: None, None, "full_eval_callback").error or "").startswith(
+        "full_eval_callback returned None"
+    )

@@ -92,3 +92,10 @@ def test_importing_loads_nothing_heavy(statement: str) -> None:
 
 def test_importing_compress_model_loads_no_framework_and_no_view() -> None:
     assert not loaded_by("from aimet_hooks import *") & {"torch", "onnx", "onnxruntime", "bokeh", "rich"}
+
+
+@pytest.mark.parametrize("name", ["demo", "errors", "evals", "testing"])
+def test_modules_are_reached_through_the_package(name: str) -> None:
+    code = f"import aimet_hooks; print(aimet_hooks.{name}.__name__)"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output == f"aimet_hooks.{name}\n"

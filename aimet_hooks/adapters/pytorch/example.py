@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from aimet_hooks.adapters.pytorch import arrays
 from aimet_hooks.adapters.pytorch.memory import bits
 from aimet_hooks.errors import ModelError, UsageError
 
@@ -41,7 +42,7 @@ class Example:
         self.device = first.device if first is not None else torch.device("cpu")
         self._dtype = first.dtype if first is not None else torch.float32
         self._args, self._kwargs = self._arguments(example)
-        tensors = [value for value in (*self._args, *self._kwargs.values()) if isinstance(value, torch.Tensor)]
+        tensors = arrays.tensors_in((self._args, self._kwargs))
         self.samples = next((max(1, tensor.shape[0]) for tensor in tensors if tensor.dim()), 1)
         self.writes_buffers = False
         self._ran = False
@@ -56,13 +57,13 @@ class Example:
             generator = torch.Generator("cpu").manual_seed(0)
             values = torch.randn(example.shape or (), generator=generator, device="cpu").to(self.device, self._dtype)
         if isinstance(values, Mapping):
-            return (), {str(name): self._tensor(value) for name, value in values.items()}
+            return (), {str(name): self._tensors(value) for name, value in values.items()}
         if isinstance(values, (tuple, list)):
-            return tuple(self._tensor(value) for value in values), {}
-        return (self._tensor(values),), {}
+            return tuple(self._tensors(value) for value in values), {}
+        return (self._tensors(values),), {}
 
-    def _tensor(self, value: Any) -> Any:
-        return torch.from_numpy(value).to(self.device) if isinstance(value, np.ndarray) else value
+    def _tensors(self, values: Any) -> Any:
+        return arrays.to_tensors(values, self.device, self._dtype)
 
     def run(self, model: nn.Module) -> None:
         """Call the model; buffers, random states and the example's own values are afterwards as before.
@@ -70,17 +71,16 @@ class Example:
         Raises:
             ModelError: If the very first call fails, which then is no replacement's fault.
         """
-        args = [_own(value) for value in self._args]
-        kwargs = {name: _own(value) for name, value in self._kwargs.items()}
+        args, kwargs = arrays.own_copies((self._args, self._kwargs))
         with _kept_random_state(self.device), self._kept_buffers(model):
             try:
                 model(*args, **kwargs)
             except Exception as error:
                 if self._ran:
                     raise
+                text = " ".join(f"{type(error).__name__}: {error}".split())
                 raise ModelError(
-                    f"{type(model).__name__} fails on the example input: {type(error).__name__}: {error}; "
-                    "check input_shape or example_inputs"
+                    f"{type(model).__name__} fails on the example input: {text}; check input_shape or example_inputs"
                 ) from error
         self._ran = True
 
@@ -104,11 +104,6 @@ class Example:
                 if not torch.equal(bits(buffer), bits(kept)):
                     self.writes_buffers = True
                     buffer.copy_(kept)
-
-
-def _own(value: Any) -> Any:
-    """A copy, as the model may work in place."""
-    return value.detach().clone() if isinstance(value, torch.Tensor) else value
 
 
 @contextlib.contextmanager

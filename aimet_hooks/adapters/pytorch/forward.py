@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
+
+from aimet_hooks.adapters.pytorch import arrays
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -20,16 +21,13 @@ def first_output(model: nn.Module, inputs: Any) -> npt.NDArray[Any]:
         model: Called under no_grad.
         inputs: Array or tensor, tuple of them, or dict by name.
     """
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-
-    def tensor(value: Any) -> Any:
-        return torch.as_tensor(value, device=device) if isinstance(value, (np.ndarray, torch.Tensor)) else value
-
+    first = next((parameter for parameter in model.parameters() if parameter.is_floating_point()), torch.empty(0))
+    tensors = arrays.to_tensors(inputs, first.device, first.dtype)
     with torch.no_grad():
-        if isinstance(inputs, Mapping):
-            output = model(**{str(name): tensor(value) for name, value in inputs.items()})
+        if isinstance(tensors, Mapping):
+            output = model(**{str(name): value for name, value in tensors.items()})
         else:
-            output = model(*map(tensor, inputs if isinstance(inputs, tuple) else (inputs,)))
+            output = model(*(tensors if isinstance(tensors, tuple) else (tensors,)))
     while not isinstance(output, torch.Tensor):
         output = next(iter(output.values() if isinstance(output, Mapping) else output))
     return output.detach().to("cpu", torch.float64).numpy()

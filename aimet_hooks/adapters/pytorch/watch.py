@@ -106,7 +106,8 @@ def _described(place: _Place, before: Mapping[_Place, object], now: Mapping[_Pla
     (module, key), old, new = place, before.get(place), now.get(place)
     if key is None:
         same = isinstance(old, tuple) and isinstance(new, tuple) and old[0] == new[0]
-        return [f"hooks of {module!r}" if same else f"module {module!r}"]
+        where = repr(module) if module else "the model"
+        return [f"hooks of {where}" if same else f"module {where}"]
     name = f"{module}.{key}" if module else key
     if isinstance(old, tuple) and isinstance(new, tuple) and old[:3] == new[:3]:
         return [f"gradient of {name}"]
