@@ -261,6 +261,14 @@ class Run:
             memory_ratio=statistics.model_ratio(self._layers, decision, "memory"),
             layers=statistics.layer_stats(self._layers, decision, table.metric),
         )
+        finished = result.CompressionResult(
+            model=model,
+            stats=stats,
+            eval_scores=table.frame(),
+            comp_ratios=decision.comp_ratios,
+            skipped=dict(self.skipped),
+            replacements=shapes,
+        )
         self.announcer.announce(
             RunFinished(
                 baseline_score=baseline,
@@ -271,14 +279,7 @@ class Run:
                 metrics=outcome.metrics,
             )
         )
-        return result.CompressionResult(
-            model=model,
-            stats=stats,
-            eval_scores=table.frame(),
-            comp_ratios=decision.comp_ratios,
-            skipped=dict(self.skipped),
-            replacements=shapes,
-        )
+        return finished
 
     def _save(self, model: Any, shapes: Mapping[str, result.ReplacementShape]) -> None:
         directory = self.options.results_dir

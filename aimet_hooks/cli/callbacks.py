@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,7 +30,13 @@ def load(name: str) -> EvalCallback:
     place, separator, function = name.rpartition(":")
     if not separator or not place or not function:
         raise UsageError(f"--eval {name!r} is no function; give module:function, file.py:function or agreement")
-    module = _file(Path(place)) if place.endswith(".py") else _module(place)
+    try:
+        module = _file(Path(place)) if place.endswith(".py") else _module(place)
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"--eval: {place} cannot be imported ({text}); run it where it can be") from error
     if not hasattr(module, function):
         public = [found for found in vars(module) if not found.startswith("_")]
         raise UsageError(f"--eval {name!r}: {place} has no {function!r}{nearest(function, public)}")
@@ -37,28 +45,24 @@ def load(name: str) -> EvalCallback:
 
 
 def _module(name: str) -> ModuleType:
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name == name.partition(".")[0] or error.name == name:
-            raise UsageError(
-                f"--eval: there is no module {name!r} here or installed; run it where the module lies"
-            ) from error
-        raise UsageError(f"--eval: module {name!r} cannot be imported: {error}") from error
+    _importable(Path.cwd())
+    return importlib.import_module(name)
 
 
 def _file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path) if path.is_file() else None
-    if spec is None or spec.loader is None:
+    _importable(path.parent.resolve())
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if not path.is_file() or spec is None or spec.loader is None:
         raise UsageError(f"--eval: there is no file {str(path)!r}")
-    if str(path.parent.resolve()) not in sys.path:
-        sys.path.insert(0, str(path.parent.resolve()))
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def _importable(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 
 def agreement_on(data: Path | None, metric: Literal["kl", "sqnr"]) -> Agreement:
@@ -72,8 +76,11 @@ def agreement_on(data: Path | None, metric: Literal["kl", "sqnr"]) -> Agreement:
     if data is None:
         raise UsageError("--eval agreement needs --data inputs.npz: one array an input, by the input's name")
     try:
-        with np.load(data, allow_pickle=False) as arrays:
-            inputs: dict[str, Any] = dict(arrays)
-    except (OSError, ValueError, TypeError) as error:
+        with data.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            inputs: Any = found if isinstance(found, np.ndarray) else dict(found)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UsageError(f"--data {str(data)!r} cannot be read as .npz: {error}") from error
+    if isinstance(inputs, np.ndarray):
+        raise UsageError(f"--data {str(data)!r} is one array; write it with np.savez(file, input_name=array)")
     return agreement(inputs, metric=metric)

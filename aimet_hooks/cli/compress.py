@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _PATH = click.Path(path_type=Path)
+_EXISTING = click.Path(exists=True, path_type=Path)
 
 
 @click.command()
-@click.argument("model", type=_FILE)
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--eval", "evaluate", required=True, metavar="FUNCTION",
               help="module:function or file.py:function, called with an InferenceSession; or 'agreement'.")  # fmt: skip
 @click.option("--data", type=_FILE, help="inputs.npz for 'agreement': one array an input, by the input's name.")
@@ -26,8 +27,8 @@ _PATH = click.Path(path_type=Path)
               help="For 'agreement': kl for logits, sqnr for other outputs.")  # fmt: skip
 @click.option("-o", "--output", required=True, type=_FILE, metavar="OUT.onnx", help="Where the compressed model goes.")
 @click.option("--target", type=float, default=0.5, show_default=True, help="Share of the model's cost to keep.")
-@click.option("--ratios", type=_PATH, help="Take the ratios from a comp_ratios.json instead of exploring.")
-@click.option("--saved-eval-scores", type=_PATH, help="Scores that are known: a file or results directory.")
+@click.option("--ratios", type=_EXISTING, help="Take the ratios from a comp_ratios.json instead of exploring.")
+@click.option("--saved-eval-scores", type=_EXISTING, help="Scores that are known: a file or results directory.")
 @click.option("--monotonic-fit", is_flag=True, help="Choose by the isotonic fit of the scores.")
 @arguments.exploration_options
 @click.option("--full-eval", metavar="FUNCTION", help="Evaluates the baseline and the result, as --eval.")
@@ -45,11 +46,10 @@ _PATH = click.Path(path_type=Path)
 def compress(**given: Any) -> None:
     """Compress MODEL: explore layer by layer, choose the ratios, write the result."""
     from aimet_hooks import adapters, compress_model
-    from aimet_hooks.errors import UsageError
+    from aimet_hooks.errors import ResultsDirError
 
     output: Path = given["output"]
-    if not output.parent.is_dir():
-        raise UsageError(f"-o {str(output)!r}: there is no folder {str(output.parent)!r}; make it first")
+    _check_writable(output)
     adapters.require(adapters.ONNX)
     result = compress_model(
         given["model"],
@@ -72,8 +72,26 @@ def compress(**given: Any) -> None:
     )
     from aimet_hooks.adapters.onnx_graph import saving
 
-    saving.save(result.model, output)
+    try:
+        saving.save(result.model, output)
+    except OSError as error:
+        kept = f"; the model is in {given['results_dir']}" if given["results_dir"] else ""
+        raise ResultsDirError(f"-o {str(output)!r} cannot be written ({error.strerror or error}){kept}") from error
     click.echo(f"The compressed model is in {output}.")
+
+
+def _check_writable(output: Path) -> None:
+    """Find out before the run, not after it, that the result cannot be written."""
+    from aimet_hooks.errors import UsageError
+
+    probe = output.with_name(f".{output.name}.part")
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"-o {str(output)!r} cannot be written ({error.strerror}); make its folder first, or choose another"
+        ) from error
 
 
 def _selection(given: dict[str, Any]) -> Strategy:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("model", type=click.Path(dir_okay=False))
+@click.argument("model", type=click.Path(exists=True, dir_okay=False))
 @arguments.exploration_options
 def layers(model: str, **given: Any) -> None:
     """List the layers of MODEL and what a compression would explore, without evaluating anything."""

@@ -19,6 +19,7 @@ from aimet_hooks.cli.demo import demo
 from aimet_hooks.cli.layers import layers
 from aimet_hooks.cli.plugins import plugins
 from aimet_hooks.cli.show import show
+from aimet_hooks.cli.text_table import printable
 from aimet_hooks.errors import AimetHooksError, UsageError
 
 if TYPE_CHECKING:
@@ -68,12 +69,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _said(error: BaseException) -> int:
     """Say an error in one line on stderr; the exit code that it has."""
-    if isinstance(error, TerminatedError) or isinstance(error.__cause__, TerminatedError):  # click aborts for it
+    if isinstance(error, click.Abort) and error.__cause__ is not None:
+        error = error.__cause__  # click aborts for an interrupt, and for the end of any file
+    if isinstance(error, TerminatedError):
         return _failure("terminated", TERMINATED)
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         return _failure("interrupted", INTERRUPTED)
     if isinstance(error, SystemExit):
-        return error.code if isinstance(error.code, int) else FAILED
+        return _failure(f"error: the evaluation called sys.exit({error.code!r})", FAILED)
     if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
@@ -82,7 +85,7 @@ def _said(error: BaseException) -> int:
 
 
 def _failure(text: str, code: int) -> int:
-    click.echo(f"aimet-hooks: {text}", err=True)
+    click.echo(f"aimet-hooks: {printable(text)}", err=True)
     return code
 
 

@@ -8,7 +8,7 @@ import click
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option("--console", is_flag=True, default=True, help="Print it here.  [default]")
 def show(path: Path, *, console: bool) -> None:
     """Show a recorded run.

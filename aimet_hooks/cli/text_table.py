@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
     """A table with one line a row; the columns in ``right`` are aligned to the right."""
-    lines = [tuple(map(_printable, line)) for line in (header, *rows)]
+    lines = [tuple(map(printable, line)) for line in (header, *rows)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(header))]
     return "\n".join(
         "  ".join(
@@ -21,6 +21,6 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: C
     )
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """The text without anything that a terminal would act on: names come from model files."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -84,6 +85,8 @@ class FileReporter:
             part.write_text(text, "utf-8", "surrogatepass")
             part.replace(path)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
             if not self._said:
                 logger.error("%s cannot be written (%s); the run goes on without its tables", path, error.strerror)  # noqa: TRY400
             self._said = True

@@ -140,14 +140,20 @@ def test_compress_takes_agreement_and_given_ratios(folder: Path, capsys: pytest.
     ("options", "message"),
     [
         (("--eval", "accuracy"), "--eval 'accuracy' is no function; give module:function"),
-        (("--eval", "nowhere:accuracy"), "there is no module 'nowhere' here or installed"),
+        (
+            ("--eval", "nowhere:accuracy"),
+            "--eval: nowhere cannot be imported (ModuleNotFoundError: ",
+        ),
         (("--eval", "nowhere.py:accuracy"), "there is no file 'nowhere.py'"),
         (("--eval", "evaluation_of_digits.py:acuracy"), "has no 'acuracy'; the nearest are 'accuracy'"),
         (("--eval", "evaluation_of_digits.py:needs_two"), "give eval_callback=lambda model: needs_two(model, data)"),
         (("--eval", "agreement"), "--eval agreement needs --data inputs.npz"),
         (("--eval", "agreement", "--data", "evaluation_of_digits.py"), "cannot be read as .npz"),
         (("--eval", "evaluation_of_digits.py:accuracy", "--input-shape", "1,a"), "'1,a' is no shape"),
-        (("--eval", "evaluation_of_digits.py:accuracy", "-o", "no/x.onnx"), "there is no folder 'no'"),
+        (
+            ("--eval", "evaluation_of_digits.py:accuracy", "-o", "no/x.onnx"),
+            "-o 'no/x.onnx' cannot be written (No such file or directory); make its folder first",
+        ),
         (("--eval", "evaluation_of_digits.py:accuracy", "--ignore", "hed"), "the nearest are 'head'"),
         (("--eval", "evaluation_of_digits.py:accuracy", "--plugin", "fil"), "plugin 'fil' is not installed"),
         (("--eval", "evaluation_of_digits.py:accuracy", "--multiplicity", "0"), "multiplicity is 0"),
@@ -195,13 +201,12 @@ def test_show_prints_ratios_alone(folder: Path, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "there is no file"), ("{]", "is not JSON"), ('{"a": 7}', "is no compression ratio between 0 and 1")],
+    [("{]", "is not JSON"), ('{"a": 7}', "is no compression ratio between 0 and 1")],
 )
 def test_show_names_what_is_wrong_with_a_file(
-    content: str | None, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+    content: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if content is not None:
-        (folder / "file.json").write_text(content)
+    (folder / "file.json").write_text(content)
     assert run("show", "file.json") == 1
     assert message in capsys.readouterr().err
 
@@ -242,3 +247,63 @@ def test_a_signal_ends_the_run_with_its_code_and_a_whole_log(number: int, code: 
     names = [event.name for event in event_log.read(folder / "out" / "events.jsonl")]
     assert names[-1] == "run_failed"
     assert names.count("eval_score") >= 2
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "message"),
+    [
+        ("import sys\nsys.exit(0)\n", 2, "--eval: bad.py cannot be imported (SystemExit: 0)"),
+        ("raise EOFError\n", 2, "--eval: bad.py cannot be imported (EOFError:)"),
+        ("def f(:\n", 2, "--eval: bad.py cannot be imported (SyntaxError:"),
+        ("import sys\ndef f(session):\n    sys.exit(0)\n", 1, "the evaluation called sys.exit(0)"),
+        ("def f(session):\n    raise EOFError\n", 1, "the baseline cannot be evaluated: EOFError"),
+    ],
+)
+def test_an_evaluation_that_leaves_python_is_never_a_success(
+    text: str, code: int, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "bad.py").write_text(text)
+    line = ("compress", demo.model_path(), "--eval", "bad.py:f", "-o", "small.onnx", "--console", "off")
+    assert run(*line) == code
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x93NUMPY"])
+def test_damaged_data_is_wrong_usage(content: bytes, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "cut.npz").write_bytes(content)
+    line = ("compress", demo.model_path(), "--eval", "agreement", "--data", "cut.npz", "-o", "small.onnx")
+    assert run(*line) == 2
+    assert "--data 'cut.npz' cannot be read as .npz" in capsys.readouterr().err
+
+
+def test_one_array_as_data_is_told_how_to_name_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save("one.npy", np.zeros(3))
+    line = ("compress", demo.model_path(), "--eval", "agreement", "--data", "one.npy", "-o", "small.onnx")
+    assert run(*line) == 2
+    assert "is one array; write it with np.savez(file, input_name=array)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "line", [("layers", "no.onnx"), ("show", "no"), ("compress", "no.onnx", "--eval", "a", "-o", "b")]
+)
+def test_a_path_that_does_not_exist_is_wrong_usage(line: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*line) == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_a_result_that_cannot_be_written_leaves_the_old_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = (
+        "import resource, sys\n"
+        "from aimet_hooks.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    (folder / "small.onnx").write_bytes(b"old")
+    (folder / "ratios.json").write_text('{"block1.conv1": 0.5}')
+    line = ("compress", demo.model_path(), "--eval", "evaluation_of_digits.py:accuracy", "--ratios", "ratios.json")
+    arguments = [sys.executable, "-c", code, *map(str, line), "-o", "small.onnx", "--console", "off"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr.splitlines()[-1]
+    assert (folder / "small.onnx").read_bytes() == b"old"
+    assert sorted(path.name for path in folder.glob(".*")) == []

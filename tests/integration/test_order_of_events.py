@@ -277,3 +277,16 @@ def test_misspelt_hook_in_a_made_reporter_leaves_the_directory_free(
     with pytest.raises(UnknownNameError, match="'on_evalscore', which does not exist"):
         compress(plugins=[Plugin()], results_dir=tmp_path / "run")
     compress(plugins=[], results_dir=tmp_path / "run")
+
+
+def test_interrupt_after_the_last_event_adds_no_other_end(compress: Callable[..., Any], tmp_path: Path) -> None:
+    class Interrupts:
+        @hookimpl
+        def on_run_finished(self) -> None:
+            raise KeyboardInterrupt
+
+    recorded = RecordingPlugin()
+    with pytest.raises(KeyboardInterrupt):
+        compress(plugins=[recorded, Interrupts()], results_dir=tmp_path / "run")
+    assert letters(recorded).endswith("F")
+    assert [event.name for event in event_log.read(tmp_path / "run" / "events.jsonl")][-1] == "run_finished"

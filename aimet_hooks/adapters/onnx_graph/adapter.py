@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from aimet_hooks.adapters.onnx_graph import session_options
 from aimet_hooks.adapters.onnx_graph.example import Example
 from aimet_hooks.adapters.onnx_graph.graph_index import GraphIndex
 from aimet_hooks.adapters.onnx_graph.reading import read
@@ -149,7 +150,8 @@ class OnnxAdapter:
     ) -> onnxruntime.InferenceSession:
         path = self._store.write_graph(model)
         try:
-            return onnxruntime.InferenceSession(str(path), sess_options=options, providers=self._providers)
+            chosen = options or session_options.default()
+            return onnxruntime.InferenceSession(str(path), sess_options=chosen, providers=self._providers)
         except Exception as error:
             raise ModelError(f"onnxruntime cannot load {self.model_name}: {error}") from error
 
@@ -161,7 +163,7 @@ class OnnxAdapter:
         for name, value in zip(names, values, strict=True):
             model.graph.node.append(onnx.helper.make_node("Shape", [value], [name]))
             model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, None))
-        session = self._session_of(model, self._session.options or _quiet_options())
+        session = self._session_of(model, self._session.options or session_options.unoptimized())
         try:
             found = session.run(names or None, self._example.feeds)
         except Exception as error:
@@ -203,15 +205,6 @@ class OnnxBuild:
     def evaluated(self) -> contextlib.AbstractContextManager[onnxruntime.InferenceSession]:
         """A session of the result."""
         return self._adapter.replaced(self._replacements)
-
-
-def _quiet_options() -> onnxruntime.SessionOptions:
-    """For the one run that shows the shapes, unless the user has options: they may bring custom operators."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return options
 
 
 def _check_session(session: SessionSettings) -> None:

@@ -20,11 +20,23 @@ SMALLEST = 1024
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:
-    """One file; above 2 GB the weights lie beside it in ``<name>.data``. The model stays as it is."""
+    """One file; above 2 GB the weights lie beside it in ``<name>.data``. The model stays as it is.
+
+    A file that is there is replaced only when the new one is whole.
+
+    Raises:
+        OSError: If it cannot be written; nothing is left then.
+    """
     weights = sum(
         tensor_bytes(tensor) or 0 for tensor in model.graph.initializer if not external_data.is_external(tensor)
     )
-    onnx.save(model if weights < LARGEST_FILE else _with_external_weights(model, path), str(path))
+    part = path.with_name(f".{path.name}.part")
+    try:
+        onnx.save(model if weights < LARGEST_FILE else _with_external_weights(model, path), str(part))
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _with_external_weights(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:

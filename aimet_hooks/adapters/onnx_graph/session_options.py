@@ -1,8 +1,20 @@
-"""Options for sessions of ONNX Runtime."""
+"""Options for sessions of ONNX Runtime, where the user has none.
+
+All are quiet below errors: ONNX Runtime would say the same of the user's model again for every session, in colours.
+"""
 
 from __future__ import annotations
 
 import onnxruntime
+
+_ERRORS_ONLY = 3
+
+
+def default() -> onnxruntime.SessionOptions:
+    """What ONNX Runtime does by itself."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    return options
 
 
 def with_threads(threads: int) -> onnxruntime.SessionOptions:
@@ -10,7 +22,14 @@ def with_threads(threads: int) -> onnxruntime.SessionOptions:
 
     With one thread the order of sums, and so the last digits of a score, do not depend on the machine.
     """
-    options = onnxruntime.SessionOptions()
+    options = default()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    return options
+
+
+def unoptimized() -> onnxruntime.SessionOptions:
+    """For a single run, of which only the shapes count."""
+    options = with_threads(1)
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return options

@@ -69,7 +69,7 @@ def survey(
 
 def _shapes(nodes: Iterable[NodeProto], index: GraphIndex, shapes_of: ShapesOf) -> Mapping[str, Shape]:
     """Shapes of the inputs and the first outputs of nodes; only those of activations have to be measured."""
-    values = {value for node in nodes for value in (*node.input, node.output[0]) if value}
+    values = {value for node in nodes for value in (*node.input, _output(node)) if value}
     tensors = {value: tensor for value in values if (tensor := index.constant(value)) is not None}
     measured = shapes_of(sorted(values - tensors.keys()))
     return {**measured, **{value: tuple(tensor.dims) for value, tensor in tensors.items()}}
@@ -83,7 +83,7 @@ def _has_weight(node: NodeProto, index: GraphIndex) -> bool:
     if node.op_type == "Gather":
         table = index.constant(value)
         return table is not None and len(table.dims) >= 2 and table.data_type in operators.FLOATS
-    if index.is_constant(node.output[0]):
+    if index.is_constant(_output(node)):
         return False  # computed once, when the model is loaded
     if not operators.is_product(node):
         return True
@@ -96,6 +96,11 @@ def _weight_value(node: NodeProto, index: GraphIndex) -> str:
     return next((value for value in values if index.is_constant(value)), values[0])
 
 
+def _output(node: NodeProto) -> str:
+    """The first output that a node has; a recurrent one may leave out its first."""
+    return next(filter(None, node.output), "")
+
+
 def _described(name: str, node: NodeProto, index: GraphIndex, shapes: Mapping[str, Shape], samples: int) -> Layer:
     value = _weight_value(node, index)
     reason = _reason_against(name, node, value, index)
@@ -104,7 +109,7 @@ def _described(name: str, node: NodeProto, index: GraphIndex, shapes: Mapping[st
     turned = _is_transposed(node) and len(weights[0]) == 2 and value != node.input[0]
     shape = weights[0][::-1] if turned else weights[0]
     inputs = [shapes[item] for item in node.input if item]
-    output = shapes[node.output[0]]
+    output = shapes[_output(node)]
     return Layer(
         name=name,
         kind=node.op_type,

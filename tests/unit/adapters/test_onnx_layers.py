@@ -330,3 +330,14 @@ def test_operators_of_other_domains_are_no_layers_unless_they_are_known() -> Non
         "fused": ("FusedMatMul is not supported", 2 * 4 * 8 * 8 * 8),
         "conv": ("FusedConv is not supported", 2 * 4 * 4 * 8 * 8),
     }
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM", "RNN"])
+def test_a_recurrent_layer_whose_first_output_nobody_wants_counts_all_the_same(kind: str) -> None:
+    gates = {"GRU": 3, "LSTM": 4, "RNN": 1}[kind]
+    weights = {"w": array(1, gates * 6, 4), "r": array(1, gates * 6, 6)}
+    model = network([node(kind, "x w r", "_ y", "n", hidden_size=6)], weights, inputs={"x": (5, 2, 4)})
+    layer = layers_of(model)["n"]
+    assert layer.reason == f"{kind} is not supported"
+    assert layer.weights == gates * 6 * 10
+    assert layer.macs == layer.weights * 5 * 2
