@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal, Never
 
 from aimet_hooks import discovery, options, preflight, provenance
-from aimet_hooks.adapters import Adapter, ExampleInput, SessionSettings, adapt
+from aimet_hooks.adapters import Adapter, SessionSettings, adapt
 from aimet_hooks.announcer import Announcer
 from aimet_hooks.errors import UnknownNameError, UsageError, nearest
 from aimet_hooks.event_log import EventLog, refuse_taken
@@ -125,7 +125,7 @@ def compress_model(
     )
     if checked.results_dir is not None:
         refuse_taken(checked.results_dir)  # before the model is read, which may take long
-    example = ExampleInput(shape=options.example_shape(input_shape), values=example_inputs)
+    example = options.example_input(input_shape, example_inputs)
     chosen = discovery.select(plugins)
     _check_plugin_options(checked, chosen)
     with adapt(model, example, SessionSettings(options=session_options, providers=providers)) as adapter:

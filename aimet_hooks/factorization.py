@@ -32,6 +32,19 @@ class Factor:
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """How a layer is split in two: all that rebuilding the structure needs beside the layer itself.
+
+    Attributes:
+        rank: Number of channels between the two.
+        first_axes: Spatial axes of the first.
+    """
+
+    rank: int
+    first_axes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Replacement:
     """Two layers in a row for one: ``first`` without a bias, ``second`` with the layer's bias."""
 

@@ -43,7 +43,7 @@ def create_reporter(settings: RunSettings) -> object | None:
     """Make the object that will hear this run.
 
     Fires when:
-        A run begins, before its first event; also when a recorded run is shown.
+        A run begins, before its first event.
     How often:
         Once a run on every plugin that was selected.
     Thread:

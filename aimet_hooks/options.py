@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 import numpy as np
 
 from aimet_hooks import evaluation, event_log, schemes, strategies
+from aimet_hooks.adapters import ExampleInput
 from aimet_hooks.cost import CostMetric
 from aimet_hooks.errors import UnknownNameError, UsageError, nearest
 from aimet_hooks.run_settings import ConsoleMode
@@ -38,6 +39,9 @@ AIMET_KEYWORDS: Mapping[str, str] = {
     "multiplicity": "give compress_scheme=SpatialSvd(multiplicity=8)",
     "rank_select_scheme": "leave it out: ranks follow from the ratios",
     "working_dir": "give results_dir",
+    "mode": "give selection=GreedySelection(...) or ManualSelection({...})",
+    "params": "give selection=GreedySelection(...) or ManualSelection({...})",
+    "auto_params": "give selection=GreedySelection(target_comp_ratio=0.5)",
     "sess": "TensorFlow models are not supported: give a torch.nn.Module or an ONNX model",
 }
 """What to write instead of the keywords that AIMET's users know."""
@@ -191,14 +195,16 @@ def refuse_unknown(unknown: Mapping[str, object], known: Sequence[str]) -> None:
         raise UnknownNameError(f"compress_model has no keyword {name!r}{nearest(name, known)}")
 
 
-def example_shape(shape: object) -> tuple[int, ...] | None:
-    """The input shape as a tuple of positive integers.
+def example_input(shape: object, values: Any) -> ExampleInput:
+    """What the user says about the input.
 
     Raises:
-        UsageError: If it is anything else.
+        UsageError: If the shape is no tuple of positive integers, or both are given.
     """
     if shape is None:
-        return None
+        return ExampleInput(values=values)
+    if values is not None:
+        raise UsageError("input_shape and example_inputs are both given; give one of them")
     sizes: tuple[Any, ...] = (
         () if isinstance(shape, (str, Mapping)) or not isinstance(shape, Iterable) else tuple(shape)
     )
@@ -207,7 +213,7 @@ def example_shape(shape: object) -> tuple[int, ...] | None:
             f"input_shape is {shape!r}; give positive integers with the batch first, as (1, 3, 224, 224); "
             "a model with several inputs needs example_inputs"
         )
-    return tuple(int(size) for size in sizes)
+    return ExampleInput(shape=tuple(int(size) for size in sizes))
 
 
 def _is_size(value: Any) -> bool:

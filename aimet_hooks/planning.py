@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from aimet_hooks import options, preflight
-from aimet_hooks.adapters import ExampleInput, SessionSettings, adapt
+from aimet_hooks.adapters import SessionSettings, adapt
 from aimet_hooks.cost import CostMetric
 from aimet_hooks.schemes import scheme_of
 from aimet_hooks.score_table import ScoreTable
@@ -95,7 +95,7 @@ def plan(
     scheme = scheme_of(compress_scheme)
     metric = options.one_of(cost_metric, CostMetric, "cost_metric")
     candidates = GreedySelection(num_comp_ratio_candidates=num_comp_ratio_candidates).candidates
-    example = ExampleInput(shape=options.example_shape(input_shape), values=example_inputs)
+    example = options.example_input(input_shape, example_inputs)
     with adapt(model, example, SessionSettings()) as adapter:
         layers = adapter.layers()
         left_out = preflight.ignored(adapter, layers, options.listed(layers_to_ignore))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +15,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from aimet_hooks.factorization import Split
     from aimet_hooks.stats import CompressionStats
-
-SCHEMA = 1
-DESCRIPTION_FILE = "compression.json"
-ONNX_FILE = "model.onnx"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +29,7 @@ class CompressionResult:
         eval_scores: DataFrame of float, index layer name in network order, columns ratio ascending; NaN: not evaluated.
         comp_ratios: Chosen candidate for each row of the table; None: left alone.
         skipped: Reason for every other layer with weights.
-        replacements: Rank and first axes of each compressed layer: what ``load_compressed`` rebuilds the structure
-            from.
+        splits: How each compressed layer was split: what ``load_compressed`` rebuilds the structure from.
     """
 
     model: Any
@@ -42,7 +37,7 @@ class CompressionResult:
     eval_scores: pd.DataFrame
     comp_ratios: dict[str, float | None]
     skipped: dict[str, str]
-    replacements: Mapping[str, ReplacementShape]
+    splits: Mapping[str, Split]
 
     def save(self, directory: str | os.PathLike[str]) -> Path:
         """Write the model: ``weights.safetensors`` and ``compression.json`` for torch, ``model.onnx`` for ONNX.
@@ -55,39 +50,14 @@ class CompressionResult:
         Raises:
             ResultsDirError: If it cannot be written.
         """
-        return save_model(self.model, self.replacements, Path(directory))
+        return save_model(self.model, self.splits, Path(directory))
 
 
-@dataclass(frozen=True, slots=True)
-class ReplacementShape:
-    """How a layer was split.
-
-    Attributes:
-        rank: Number of channels between the two.
-        first_axes: Spatial axes of the first.
-    """
-
-    rank: int
-    first_axes: tuple[int, ...]
-
-
-def save_model(model: Any, replacements: Mapping[str, ReplacementShape], directory: Path) -> Path:
+def save_model(model: Any, splits: Mapping[str, Split], directory: Path) -> Path:
     """Write a compressed model into a directory, as ``CompressionResult.save`` says."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        if adapters.framework_of(model) is adapters.ONNX:
-            from aimet_hooks.adapters.onnx_graph import saving as onnx_saving
-
-            onnx_saving.save(model, directory / ONNX_FILE)
-            return directory
-        from aimet_hooks.adapters.pytorch import saving as torch_saving
-
-        torch_saving.save_weights(model, directory)
-        layers = {
-            name: {"rank": shape.rank, "first_axes": list(shape.first_axes)} for name, shape in replacements.items()
-        }
-        text = json.dumps({"schema": SCHEMA, "layers": layers}, indent=1)
-        (directory / DESCRIPTION_FILE).write_text(text + "\n", "utf-8")
+        adapters.save(model, splits, directory)
     except OSError as error:
         raise ResultsDirError(
             f"the model cannot be saved to {str(directory)!r} ({error.strerror or error}); "

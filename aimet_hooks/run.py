@@ -18,6 +18,7 @@ from aimet_hooks.events import (
     RatiosSelected,
     RunFinished,
 )
+from aimet_hooks.factorization import Split
 from aimet_hooks.layers import per_sample
 from aimet_hooks.prepared_layers import PreparedLayers
 from aimet_hooks.score_table import ScoreTable
@@ -176,13 +177,15 @@ class Run:
 
     def _announce_cell(self, table: ScoreTable, cell: Cell, outcome: Outcome, *, reused: bool) -> None:
         layer, variant = table.layers[cell.layer], cell.variant
+        saved = self._known.get(cell.layer, {}) if reused else {}
         for number, ratio in enumerate(variant.ratios):
-            table.record(cell.layer, ratio, outcome.score)
+            score = saved.get(ratio, outcome.score)
+            table.record(cell.layer, ratio, score)
             self.announcer.announce(
                 EvalScored(
                     layer=cell.layer,
                     comp_ratio=ratio,
-                    score=outcome.score,
+                    score=score,
                     rank=variant.rank,
                     achieved_comp_ratio=float(variant.cost.of(table.metric) / table.original_cost(cell.layer)),
                     macs=per_sample(variant.cost.macs, layer.samples),
@@ -244,9 +247,9 @@ class Run:
         """
         self.stage = "evaluation"
         axes = self.options.scheme.first_axes
-        shapes = {name: result.ReplacementShape(variant.rank, axes) for name, variant in decision.variants.items()}
+        splits = {name: Split(variant.rank, axes) for name, variant in decision.variants.items()}
         model = build.model
-        self._save(model, shapes)
+        self._save(model, splits)
         with build.evaluated() as native:
             callback, argument = self._full_evaluation
             outcome = evaluation.evaluate(callback, native, argument)
@@ -267,7 +270,7 @@ class Run:
             eval_scores=table.frame(),
             comp_ratios=decision.comp_ratios,
             skipped=dict(self.skipped),
-            replacements=shapes,
+            splits=splits,
         )
         self.announcer.announce(
             RunFinished(
@@ -281,14 +284,14 @@ class Run:
         )
         return finished
 
-    def _save(self, model: Any, shapes: Mapping[str, result.ReplacementShape]) -> None:
+    def _save(self, model: Any, splits: Mapping[str, Split]) -> None:
         directory = self.options.results_dir
         if directory is None:
             return
         if adapters.framework_of(model) is adapters.TORCH:
             directory = directory / "model"
         try:
-            result.save_model(model, shapes, directory)
+            result.save_model(model, splits, directory)
         except ResultsDirError as error:
             self.announcer.note(str(error))
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from aimet_hooks.factorization import Array, Replacement
+    from aimet_hooks.factorization import Array, Replacement, Split
     from aimet_hooks.layers import Layer
 
 
@@ -210,6 +210,22 @@ def adapt(model: Any, example: ExampleInput, session: SessionSettings) -> Adapte
     from aimet_hooks.adapters.onnx_graph import OnnxAdapter
 
     return OnnxAdapter(model, example, session)
+
+
+def save(model: Any, splits: Mapping[str, Split], directory: Path) -> None:
+    """Write a compressed native model: ``model.onnx``, or ``weights.safetensors`` and ``compression.json``.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    if framework_of(model) is ONNX:
+        from aimet_hooks.adapters.onnx_graph import saving as onnx_saving
+
+        onnx_saving.save(model, directory / "model.onnx")
+        return
+    from aimet_hooks.adapters.pytorch import saving as torch_saving
+
+    torch_saving.save(model, splits, directory)
 
 
 def first_output(native: Any, inputs: Any) -> npt.NDArray[np.float64]:

@@ -126,8 +126,8 @@ def test_an_unknown_keyword_is_answered_with_the_nearest() -> None:
 
 
 def test_an_input_shape_is_a_tuple_of_ints() -> None:
-    assert options.example_shape(None) is None
-    found = options.example_shape([np.int64(1), 3, 8])
+    assert options.example_input(None, None).shape is None
+    found = options.example_input([np.int64(1), 3, 8], None).shape
     assert found == (1, 3, 8)
     assert {type(size) for size in found or ()} == {int}
 
@@ -138,4 +138,9 @@ def test_any_other_input_shape_is_refused(shape: object) -> None:
         r"input_shape is .*; give positive integers with the batch first, as \(1, 3, 224, 224\); a model with several"
     )
     with pytest.raises(UsageError, match=message):
-        options.example_shape(shape)
+        options.example_input(shape, None)
+
+
+def test_a_shape_and_values_are_not_both_taken() -> None:
+    with pytest.raises(UsageError, match="input_shape and example_inputs are both given; give one of them"):
+        options.example_input((1, 3), np.zeros((1, 3)))

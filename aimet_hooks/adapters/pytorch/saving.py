@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +14,21 @@ from aimet_hooks.adapters.pytorch import replacement
 from aimet_hooks.adapters.pytorch.tree import slots, unwrapped
 from aimet_hooks.adapters.pytorch.weights import REPLACEABLE, is_parameter, plain
 from aimet_hooks.errors import RecordingError, ResultsDirError, UsageError, nearest
+from aimet_hooks.factorization import Split
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from aimet_hooks.adapters.pytorch.tree import Slot
 
 WEIGHTS_FILE = "weights.safetensors"
+DESCRIPTION_FILE = "compression.json"
 SCHEMA = 1
 
 
-def save_weights(model: nn.Module, directory: Path) -> None:
-    """Write all parameters and persistent buffers; tensors that are shared are written once.
+def save(model: nn.Module, splits: Mapping[str, Split], directory: Path) -> None:
+    """Write how layers were split, all parameters and persistent buffers; tensors that are shared are written once.
 
     Raises:
         ResultsDirError: If the model's state holds what is no tensor.
@@ -40,6 +42,9 @@ def save_weights(model: nn.Module, directory: Path) -> None:
     temporary = directory / f"{WEIGHTS_FILE}.part"
     safetensors.torch.save_model(model, str(temporary))
     temporary.replace(directory / WEIGHTS_FILE)
+    layers = {name: {"rank": split.rank, "first_axes": list(split.first_axes)} for name, split in splits.items()}
+    text = json.dumps({"schema": SCHEMA, "layers": layers}, indent=1)
+    (directory / DESCRIPTION_FILE).write_text(text + "\n", "utf-8")
 
 
 def load(model: nn.Module, directory: Path, weights: Path | None) -> nn.Module:
@@ -52,7 +57,7 @@ def load(model: nn.Module, directory: Path, weights: Path | None) -> nn.Module:
     root = unwrapped(model)
     if any(parameter.is_meta for parameter in root.parameters()):
         raise UsageError("fresh_model is on the meta device; give it memory with fresh_model.to_empty(device='cpu')")
-    description = directory / "compression.json"
+    description = directory / DESCRIPTION_FILE
     by_name = {slot.name: slot for slot in slots(root)}
     replaced = []
     for name, split in _splits(description).items():
@@ -71,19 +76,11 @@ def load(model: nn.Module, directory: Path, weights: Path | None) -> nn.Module:
     return model
 
 
-@dataclass(frozen=True, slots=True)
-class _Split:
-    """How a layer was split: channels between the two, spatial axes of the first."""
-
-    rank: int
-    first_axes: tuple[int, ...]
-
-
-def _splits(path: Path) -> dict[str, _Split]:
+def _splits(path: Path) -> dict[str, Split]:
     try:
         content = json.loads(path.read_text("utf-8"))
         schema, layers = content["schema"], content["layers"]
-        splits = {str(name): _Split(entry["rank"], tuple(entry["first_axes"])) for name, entry in layers.items()}
+        splits = {str(name): Split(entry["rank"], tuple(entry["first_axes"])) for name, entry in layers.items()}
     except OSError as error:
         raise RecordingError(
             f"cannot read {path}: {error.strerror}; give the directory that result.save wrote"
@@ -95,7 +92,7 @@ def _splits(path: Path) -> dict[str, _Split]:
     return splits
 
 
-def _empty(slot: Slot, split: _Split, path: Path) -> nn.Sequential:
+def _empty(slot: Slot, split: Split, path: Path) -> nn.Sequential:
     """The two modules that stand for a layer, their weights not set."""
     module = slot.module
     if slot.parent is None or type(module) not in REPLACEABLE or not is_parameter(module):
