@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from aimet_hooks.adapters import ExampleInput
     from aimet_hooks.evaluation import EvalCallback
     from aimet_hooks.options import Options
     from aimet_hooks.result import CompressionResult
@@ -133,7 +134,7 @@ def compress_model(
             raise UsageError(f"trainer is for torch models; {adapter.model_name} is an ONNX model")
         left_out = preflight.ignored(adapter, adapter.layers(), checked.layers_to_ignore)
         known = checked.selection.known_scores([layer.name for layer in adapter.layers()])
-        started = _started(checked, adapter)
+        started = _started(checked, example, adapter)
         with _opened(checked, chosen, started.run_name) as announcer:  # from here on the run leaves traces
             run = Run(checked, adapter, announcer, left_out, known)
             with _failure_announced(run):
@@ -154,7 +155,7 @@ def _compress(run: Run, started: RunStarted, notes: Sequence[str]) -> Compressio
     return run.finish(table, decision, baseline, build)  # on_run_finished
 
 
-def _started(checked: Options, adapter: Adapter) -> RunStarted:
+def _started(checked: Options, example: ExampleInput, adapter: Adapter) -> RunStarted:
     layers = {layer.name: layer.info for layer in adapter.layers()}
     content = f"{adapter.fingerprint()}:{checked.scheme}:{checked.cost_metric}"
     return RunStarted(
@@ -162,7 +163,7 @@ def _started(checked: Options, adapter: Adapter) -> RunStarted:
         model_name=adapter.model_name,
         scheme=checked.scheme.name,
         cost_metric=checked.cost_metric,
-        settings=checked.describe(),
+        settings={**checked.describe(), "input_shape": example.shape},
         layers=layers,
         fingerprint=hashlib.sha256(content.encode()).hexdigest(),
         provenance={**provenance.collect(), **adapter.settings()},
