@@ -11,14 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from aimet_hooks.layers import Geometry
-
-CostMetric = Literal["mac", "memory"]
+    from aimet_hooks.layers import CostMetric, Geometry
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +34,6 @@ class Cost:
     def of(self, metric: CostMetric) -> int:
         """The number that ``metric`` ("mac" or "memory") stands for."""
         return self.macs if metric == "mac" else self.weights
-
-
-def layer_cost(geometry: Geometry) -> Cost:
-    """Cost of the layer as it is."""
-    return Cost(geometry.macs, geometry.weights)
 
 
 def factored_cost(geometry: Geometry, first_axes: tuple[int, ...], rank: int) -> Cost:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Literal
 
 from aimet_hooks.events import LayerInfo
+
+CostMetric = Literal["mac", "memory"]
+"""What ratios are shares of: multiply-accumulates, or weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,10 @@ class Layer:
     geometry: Geometry | None = None
     reason: str | None = None
     called: bool = True
+
+    def cost(self, metric: CostMetric) -> int:
+        """What the layer costs as it is, for the whole example."""
+        return self.macs if metric == "mac" else self.weights
 
     @property
     def info(self) -> LayerInfo:

@@ -12,8 +12,8 @@ import numpy as np
 
 from aimet_hooks import evaluation, event_log, schemes, strategies
 from aimet_hooks.adapters import ExampleInput
-from aimet_hooks.cost import CostMetric
 from aimet_hooks.errors import UnknownNameError, UsageError, nearest
+from aimet_hooks.layers import CostMetric
 from aimet_hooks.run_settings import ConsoleMode
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from aimet_hooks import options, preflight
 from aimet_hooks.adapters import SessionSettings, adapt
-from aimet_hooks.cost import CostMetric
+from aimet_hooks.layers import CostMetric
 from aimet_hooks.schemes import scheme_of
 from aimet_hooks.score_table import ScoreTable
 from aimet_hooks.strategies import GreedySelection

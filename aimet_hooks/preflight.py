@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from aimet_hooks.adapters import Adapter
-    from aimet_hooks.cost import CostMetric
-    from aimet_hooks.layers import Layer
+    from aimet_hooks.layers import CostMetric, Layer
     from aimet_hooks.schemes import SvdScheme
 
 MAX_REASON = 300

@@ -187,7 +187,7 @@ class Run:
                     comp_ratio=ratio,
                     score=score,
                     rank=variant.rank,
-                    achieved_comp_ratio=float(variant.cost.of(table.metric) / table.original_cost(cell.layer)),
+                    achieved_comp_ratio=variant.cost.of(table.metric) / layer.cost(table.metric),
                     macs=per_sample(variant.cost.macs, layer.samples),
                     weights=variant.cost.weights,
                     seconds=outcome.seconds if number == 0 else 0.0,

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from fractions import Fraction
 
-    from aimet_hooks.cost import Cost, CostMetric
+    from aimet_hooks.cost import Cost
     from aimet_hooks.factorization import Array, Decomposition, Replacement
-    from aimet_hooks.layers import Geometry, Layer
+    from aimet_hooks.layers import CostMetric, Geometry, Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class SvdScheme:
             return layer.reason
         if layer.geometry is None:
             return f"{layer.kind} is not supported"
-        original = cost.layer_cost(layer.geometry).of(metric)
+        original = layer.cost(metric)
         smallest = self.cost(layer, 1).of(metric)
         if smallest >= original:
             what = "MACs" if metric == "mac" else "weights"
@@ -67,22 +67,19 @@ class SvdScheme:
 
     def variants(self, layer: Layer, ratios: Iterable[Fraction], metric: CostMetric) -> tuple[Variant, ...]:
         """The distinct ranks that the ratios (cost kept) stand for and that save something, ascending."""
-        geometry = _geometry(layer)
-        original = cost.layer_cost(geometry)
         by_rank: dict[int, list[float]] = {}
         for ratio in sorted(ratios):
             by_rank.setdefault(self.rank(layer, ratio, metric), []).append(float(ratio))
         variants = (Variant(rank, self.cost(layer, rank), tuple(found)) for rank, found in by_rank.items())
-        return tuple(variant for variant in variants if variant.cost.of(metric) < original.of(metric))
+        return tuple(variant for variant in variants if variant.cost.of(metric) < layer.cost(metric))
 
     def rank(self, layer: Layer, ratio: Fraction, metric: CostMetric) -> int:
         """The rank that a ratio of cost kept stands for."""
-        geometry = _geometry(layer)
         return cost.rank_for(
             ratio,
             cost_of_rank_1=self.cost(layer, 1).of(metric),
-            cost_of_layer=cost.layer_cost(geometry).of(metric),
-            full=cost.full_rank(geometry, self.first_axes),
+            cost_of_layer=layer.cost(metric),
+            full=cost.full_rank(_geometry(layer), self.first_axes),
             multiplicity=self.multiplicity,
         )
 

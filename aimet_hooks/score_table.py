@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from aimet_hooks.cost import CostMetric
-    from aimet_hooks.layers import Layer
+    from aimet_hooks.layers import CostMetric, Layer
     from aimet_hooks.schemes import SvdScheme, Variant
 
 
@@ -88,25 +87,21 @@ class ScoreTable:
         columns = pd.Index(self.ratios, name="comp_ratio", dtype=float)
         return pd.DataFrame(np.array(values, float).reshape(len(index), len(columns)), index=index, columns=columns)
 
-    def original_cost(self, name: str) -> int:
-        """What a layer costs before compression: MACs of the whole example, or weights."""
-        layer = self.layers[name]
-        return layer.macs if self.metric == "mac" else layer.weights
-
     @property
     def total_cost(self) -> int:
         """What all layers cost before compression."""
-        return sum(map(self.original_cost, self.layers))
+        return sum(layer.cost(self.metric) for layer in self.layers.values())
 
     @property
     def rest(self) -> int:
         """What the layers cost that are not in the table."""
-        return sum(self.original_cost(name) for name in self.layers if name not in self.variants)
+        return sum(layer.cost(self.metric) for name, layer in self.layers.items() if name not in self.variants)
 
     def lowest_ratio(self) -> Fraction:
         """The lowest ratio of the model that the cells can reach; 1 where nothing can be saved."""
         lowest = self.rest + sum(
-            row[0].cost.of(self.metric) if row else self.original_cost(name) for name, row in self.variants.items()
+            row[0].cost.of(self.metric) if row else self.layers[name].cost(self.metric)
+            for name, row in self.variants.items()
         )
         return Fraction(lowest, self.total_cost) if self.total_cost else Fraction(1)
 
@@ -125,5 +120,5 @@ class ScoreTable:
                 selection.Choice(ratio, float(score), variant.cost.of(self.metric))
                 for (ratio, variant), score in zip(cells, scores, strict=True)
             ]
-            table[name].append(selection.Choice(None, sign * baseline, self.original_cost(name)))
+            table[name].append(selection.Choice(None, sign * baseline, self.layers[name].cost(self.metric)))
         return table

@@ -11,8 +11,7 @@ from aimet_hooks.layers import per_sample
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aimet_hooks.cost import CostMetric
-    from aimet_hooks.layers import Layer
+    from aimet_hooks.layers import CostMetric, Layer
     from aimet_hooks.strategies import Decision
 
 
@@ -66,26 +65,22 @@ def layer_stats(layers: Sequence[Layer], decision: Decision, metric: CostMetric)
 def model_ratio(layers: Sequence[Layer], decision: Decision, metric: CostMetric) -> float:
     """The share of the cost of all layers that a decision keeps."""
     after = sum(_after(layer, decision).of(metric) for layer in layers)
-    return after / sum(_before(layer).of(metric) for layer in layers)
+    return after / sum(layer.cost(metric) for layer in layers)
 
 
 def _of_layer(layer: Layer, decision: Decision, metric: CostMetric) -> LayerStats:
-    before, after, variant = _before(layer), _after(layer, decision), decision.variants.get(layer.name)
+    after, variant = _after(layer, decision), decision.variants.get(layer.name)
     return LayerStats(
         comp_ratio=decision.comp_ratios.get(layer.name),
-        achieved_comp_ratio=after.of(metric) / before.of(metric) if variant else 1.0,
+        achieved_comp_ratio=after.of(metric) / layer.cost(metric) if variant else 1.0,
         rank=variant.rank if variant else None,
-        macs_before=per_sample(before.macs, layer.samples),
+        macs_before=per_sample(layer.macs, layer.samples),
         macs_after=per_sample(after.macs, layer.samples),
-        weights_before=before.weights,
+        weights_before=layer.weights,
         weights_after=after.weights,
     )
 
 
-def _before(layer: Layer) -> Cost:
-    return Cost(layer.macs, layer.weights)
-
-
 def _after(layer: Layer, decision: Decision) -> Cost:
     variant = decision.variants.get(layer.name)
-    return variant.cost if variant else _before(layer)
+    return variant.cost if variant else Cost(layer.macs, layer.weights)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimet_hooks import cost
+from aimet_hooks.cost import Cost
 from aimet_hooks.layers import Geometry
 
 RATIOS = st.integers(2, 40).flatmap(lambda n: st.integers(1, n - 1).map(lambda k: (k, n)))
@@ -37,7 +38,7 @@ def test_the_rank_is_the_largest_whose_cost_fits_the_ratio(
     geometry: Geometry, axes: tuple[int, ...], ratio: tuple[int, int], metric: cost.CostMetric
 ) -> None:
     axes, (k, n) = _axes(geometry, axes), ratio
-    original = cost.layer_cost(geometry).of(metric)
+    original = Cost(geometry.macs, geometry.weights).of(metric)
     full = cost.full_rank(geometry, axes)
     one = cost.factored_cost(geometry, axes, 1).of(metric)
     fitting = [r for r in range(1, full + 1) if n * cost.factored_cost(geometry, axes, r).of(metric) <= k * original]

@@ -35,7 +35,7 @@ STRIDED = geometry((16, 32), (3, 5), (28, 30), (14, 10))  # stride (2, 3), paddi
 
 
 def test_a_convolution_costs_its_weights_at_every_output_position() -> None:
-    assert cost.layer_cost(STRIDED) == Cost(macs=16 * 32 * 15 * 14 * 10, weights=16 * 32 * 15)
+    assert Cost(STRIDED.macs, STRIDED.weights) == Cost(macs=16 * 32 * 15 * 14 * 10, weights=16 * 32 * 15)
 
 
 def test_spatial_svd_counts_the_first_factor_at_its_own_output_width() -> None:
@@ -75,7 +75,7 @@ def test_a_strided_pointwise_convolution_of_spatial_svd_strides_the_height_first
 
 def test_a_linear_layer_works_once_for_every_leading_position() -> None:
     linear = geometry((64, 10), (), (), (), repeats=2 * 7)
-    assert cost.layer_cost(linear) == Cost(macs=64 * 10 * 14, weights=640)
+    assert Cost(linear.macs, linear.weights) == Cost(macs=64 * 10 * 14, weights=640)
     assert cost.factored_cost(linear, WEIGHT, 4) == Cost(macs=4 * 74 * 14, weights=4 * 74)
 
 
@@ -112,7 +112,7 @@ def test_a_metric_picks_one_of_the_two_numbers() -> None:
 
 def test_seven_tenths_is_rank_21_where_floats_give_20() -> None:
     layer = geometry((11, 110), (3, 3), (8, 8), (8, 8))
-    original, one = cost.layer_cost(layer).weights, cost.factored_cost(layer, SPATIAL, 1).weights
+    original, one = layer.weights, cost.factored_cost(layer, SPATIAL, 1).weights
     assert int(0.7 * original / one) == 20
     assert cost.rank_for(Fraction(7, 10), cost_of_rank_1=one, cost_of_layer=original, full=33) == 21
 
