@@ -111,6 +111,8 @@ class Panel:
                 return "choosing ratios" if all_done else "exploring"
             case "selected" | "compressing":
                 return "evaluating the compressed model" if all_done and total else "compressing"
+            case "failed" if run.failed is not None:
+                return wording.end_without_result(run.failed)
             case phase:
                 return phase
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from typing import TYPE_CHECKING
 
 from aimet_hooks.events import (
@@ -17,15 +20,18 @@ from aimet_hooks.events import (
     RunStarted,
 )
 from console_vis import quantities, wording
+from console_vis.heartbeat import Heartbeat
 from console_vis.names import clean, layer_name
 from console_vis.score_colours import ScoreScale
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aimet_hooks.run_state import RunState
     from console_vis.output import Output
 
 INTERVAL = 60.0
-"""Seconds within which there is a line of progress, as long as events come that often."""
+"""Seconds within which there is a line of progress, as long as events come that often; while exploring, in any case."""
 
 MOST_ERRORS = 10
 """So many different errors are printed; the failed cells after them are counted only."""
@@ -34,12 +40,25 @@ MOST_ERRORS = 10
 class PlainLines:
     """Prints what events tell. The times are those of the events, so the same events give the same lines.
 
+    While an evaluation lasts so long that nothing would be printed, a thread says that it goes on. In a forked process,
+    where that thread does not exist and may have left the lock locked, nothing is printed.
+
     Args:
         output: Where to print.
+        clock: Seconds since the epoch, as the events' times are.
+        interval: Seconds within which a line is printed while exploring.
     """
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, clock: Callable[[], float] = time.time, *, interval: float = INTERVAL) -> None:
         self._output = output
+        self._clock = clock
+        self._interval = interval
+        self._process = os.getpid()
+        self._lock = threading.Lock()  # held for an event, and while the thread prints
+        self._heartbeat = Heartbeat(self._break_silence)
+        self._printed = 0.0  # by the clock, whatever the line was
+        self._known = (0, 0)
+        self._last_cell: float | None = None
         self._begin = 0.0
         self._last_line = 0.0
         self._last_event = 0.0
@@ -50,6 +69,21 @@ class PlainLines:
 
     def hear(self, event: Event, run: RunState) -> None:
         """Print the lines of one event, if it has any."""
+        if os.getpid() != self._process:
+            return
+        if isinstance(event, (RunStarted, RatiosSelected, RunFailed, RunFinished)):
+            self._heartbeat.stop()
+        with self._lock:
+            self._hear(event, run)
+        if isinstance(event, ExplorationStarted):
+            self._heartbeat.start()
+
+    def stop(self, *, keep: bool) -> None:  # noqa: ARG002 -- lines stay where they are
+        """Print nothing any more but what further events tell."""
+        if os.getpid() == self._process:
+            self._heartbeat.stop()
+
+    def _hear(self, event: Event, run: RunState) -> None:
         if isinstance(event, RunStarted):
             self._begin = self._last_line = self._last_event = event.time
             self._print(event, " - ".join(wording.titles(run)))
@@ -65,9 +99,6 @@ class PlainLines:
             self._hear_step(event, run)
         self._last_event = event.time
 
-    def stop(self, *, keep: bool) -> None:
-        """Nothing is left to do: lines stay where they are."""
-
     def _hear_step(self, event: Event, run: RunState) -> None:
         if isinstance(event, LayerSkipped):
             self._print(event, f"skipped {layer_name(event.layer)}: {wording.message(event.reason)}")
@@ -77,10 +108,12 @@ class PlainLines:
         elif isinstance(event, ExplorationStarted):
             self._print(event, _forecast(event, run))
             self._last_line = event.time
+            self._known, self._last_cell = (0, event.total), None
         elif isinstance(event, RunFinished):
             self._print(event, f"finished in {quantities.duration(event.time - self._begin)}")
 
     def _hear_cell(self, cell: EvalScored, run: RunState) -> None:
+        self._known, self._last_cell = (cell.completed, cell.total), cell.time
         if cell.score is None:
             self._print_failure(cell)
         if len(run.scores[cell.layer]) == len(run.ratios_of(cell.layer)):
@@ -95,7 +128,21 @@ class PlainLines:
     def _is_due(self, event: Event) -> bool:
         """Whether a line of progress would come too late with the next event, if that takes as long as this one."""
         expected = event.time + max(0.0, event.time - self._last_event)
-        return event.time - self._last_line >= INTERVAL or expected - self._last_line > INTERVAL
+        return event.time - self._last_line >= self._interval or expected - self._last_line > self._interval
+
+    def _break_silence(self) -> float:
+        """Print a line if there was none for the interval; the seconds until that would be the case again."""
+        with self._lock:
+            now = self._clock()
+            self._printed = min(self._printed, now)  # the clock may have been set back
+            left = self._printed + self._interval - now
+            if left > 0:
+                return left
+            completed, total = self._known
+            latest = "" if self._last_cell is None else f", the latest {quantities.duration(now - self._last_cell)} ago"
+            what = "evaluating" if completed < total else "choosing ratios"
+            self._print_at(now, f"still {what}: {wording.cells(completed, total)}{latest}")
+            return self._interval
 
     def _print_failure(self, cell: EvalScored) -> None:
         self._failures += 1
@@ -125,7 +172,11 @@ class PlainLines:
         self._print(event, f"{layer_name(layer)}  {'  '.join(scores)}")
 
     def _print(self, event: Event, line: str) -> None:
-        self._output.print([f"[{quantities.duration(event.time - self._begin)}] {line}"])
+        self._print_at(event.time, line)
+
+    def _print_at(self, time_of_line: float, line: str) -> None:
+        self._output.print([f"[{quantities.duration(time_of_line - self._begin)}] {line}"])
+        self._printed = self._clock()
 
 
 def _forecast(event: ExplorationStarted, run: RunState) -> str:

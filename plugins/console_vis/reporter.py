@@ -48,7 +48,7 @@ class ConsoleReporter:
         results_dir: Where the run writes its files, None if it writes none.
         stdout: For the result; standard output by default.
         stderr: For the progress; standard error by default.
-        clock: Seconds since the epoch, for what the panel shows between two events.
+        clock: Seconds since the epoch, for what is shown between two events.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class ConsoleReporter:
         self._messages = Output(progress)
         self._results_dir = results_dir
         shows_panel = console == "on" or (progress.is_terminal and _can_be_drawn_on())
-        self._progress: Progress = LivePanel(progress, clock) if shows_panel else PlainLines(self._messages)
+        self._progress: Progress = LivePanel(progress, clock) if shows_panel else PlainLines(self._messages, clock)
 
     @hookimpl
     def on_run_started(self, event: events.RunStarted, run: RunState) -> None:

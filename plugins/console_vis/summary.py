@@ -189,12 +189,12 @@ def _outcome(run: RunState, scale: ScoreScale) -> Iterator[Text]:
     elif run.finished is not None:
         yield _heading("Result")
         yield from _result_lines(run, scale)
-    elif run.baseline is not None and run.layers:
-        yield _heading(f"Not finished{_so_far(run)}")
+    elif run.layers:  # of a bare table or choice the model is not known, and nothing was run
+        yield _heading("not finished" + _so_far(run, after=":"))
 
 
-def _so_far(run: RunState) -> str:
-    return f"; {wording.cells(run.completed, run.total)} are known" if run.exploration else ""
+def _so_far(run: RunState, *, after: str = ";") -> str:
+    return f"{after} {wording.cells(run.completed, run.total)} are known" if run.exploration else ""
 
 
 def _result_lines(run: RunState, scale: ScoreScale) -> Iterator[Text]:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 _SCHEMES = {"spatial_svd": "spatial SVD", "weight_svd": "weight SVD"}
 _METRICS = {"mac": "MACs", "memory": "weights"}
+_INTERRUPTIONS = {"KeyboardInterrupt": "interrupted", "TerminatedError": "terminated"}
+"""What a run was that ended by Ctrl-C or by SIGTERM, for which the command line has an exception of its own."""
+
 LONGEST_MESSAGE = 500
 
 
@@ -57,10 +60,14 @@ def message(text: str) -> str:
     return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 3] + "..."
 
 
+def end_without_result(failed: RunFailed) -> str:
+    """How a run ended: "interrupted", "terminated" or "failed"."""
+    return _INTERRUPTIONS.get(failed.error, "failed")
+
+
 def ending(failed: RunFailed) -> str:
     """Where a run ended without a result, and the class of what ended it."""
-    what = "interrupted" if failed.error == "KeyboardInterrupt" else "failed"
-    return f"run {what} in {clean(failed.stage)} ({clean(failed.error)})"
+    return f"run {end_without_result(failed)} in {clean(failed.stage)} ({clean(failed.error)})"
 
 
 def failure(failed: RunFailed) -> str:

@@ -155,6 +155,7 @@ def test_ctrl_c_leaves_a_usable_terminal_with_the_table_on_it(script: Path, tmp_
         pane.wait_for(lambda screen: "still 42" in screen)
     assert screen.count("╭") == screen.count("╰") == 1
     assert "run interrupted in exploration (KeyboardInterrupt)" in screen
+    assert "│ interrupted  " in screen
     assert screen.index("ended in exploration") < screen.index("╰") < screen.index("run interrupted")
 
 

@@ -155,6 +155,16 @@ def test_a_failure_keeps_the_table() -> None:
     assert any("▸.890" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("error", "phase"), [("KeyboardInterrupt", "interrupted  ━"), ("TerminatedError", "terminated  ━")]
+)
+def test_a_run_that_was_interrupted_has_not_failed(error: str, phase: str) -> None:
+    lines = drawn([*at_cell(4), failed(error, "")])
+    assert lines[0].startswith(phase)
+    assert lines[0].endswith("  4/9")
+    assert lines[1] == "baseline 0.9000 · ended in exploration"
+
+
 def test_more_layers_than_lines_show_those_around_the_latest_cell_and_count_the_others() -> None:
     names = [f"layer{number}" for number in range(50)]
     events = [started(names), *whole_run()[1:3], *explored(names, [[0.5] * 3] * 50)]

@@ -114,7 +114,18 @@ def test_the_recorded_results_dir_is_named() -> None:
 
 
 def test_a_run_that_never_ended_shows_what_is_known() -> None:
-    assert shown(whole_run()[:8]) == PARTIAL + "Not finished; 4 of 9 cells are known\n"
+    assert shown(whole_run()[:8]) == PARTIAL + "not finished: 4 of 9 cells are known\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "known"), [(1, ""), (3, ""), (4, ": 0 of 9 cells are known"), (14, ": 9 of 9 cells are known")]
+)
+def test_wherever_a_run_was_killed_it_is_said_not_to_have_finished(number: int, known: str) -> None:
+    assert shown(whole_run()[:number]).endswith(f"\n\nnot finished{known}\n")
+
+
+def test_a_bare_table_with_a_baseline_is_no_unfinished_run() -> None:
+    assert "finished" not in shown(recordings.from_tables(name="7", table={"a": {0.5: 0.3}}, baseline=0.9))
 
 
 def test_a_failed_run_shows_what_is_known_and_why_it_failed() -> None:
@@ -126,6 +137,11 @@ def test_a_failed_run_shows_what_is_known_and_why_it_failed() -> None:
 def test_an_interrupted_run_says_so() -> None:
     text = shown([*whole_run()[:3], failed("KeyboardInterrupt", "")])
     assert text.endswith("\n\nrun interrupted in exploration (KeyboardInterrupt)\n")
+
+
+def test_a_terminated_run_says_so() -> None:
+    text = shown([*whole_run()[:8], failed("TerminatedError", "")])
+    assert text.endswith("\n\nrun terminated in exploration (TerminatedError); 4 of 9 cells are known\n")
 
 
 def test_no_event_at_all_is_said() -> None:
@@ -172,6 +188,8 @@ def test_ratios_that_were_given_by_hand_have_no_target() -> None:
         "Chosen ratios: 0.900 of the MACs kept",
         "  layer  ratio    MACs  weights",
         "  stem     0.5  1.00 M   40.0 k",
+        "",
+        "not finished",
     ]
 
 
@@ -241,6 +259,7 @@ def test_long_reasons_go_on_indented_where_a_terminal_ends() -> None:
     console_vis.show([events[0], replace(events[1], reason="one word after the other " * 3)], stdout=console)
     assert written(console).endswith(
         "  depthwise: one word after the other\n    one word after the other one word\n    after the other\n"
+        "\nnot finished\n"
     )
 
 
@@ -270,4 +289,4 @@ def test_the_package_is_imported_without_what_draws() -> None:
 
 def test_a_new_run_in_the_same_recording_begins_anew() -> None:
     again = [event for event in whole_run(run_name="again") if isinstance(event, RunStarted)]
-    assert shown([*whole_run(), *again]) == "again - net.onnx - spatial SVD - keep 0.5 of the MACs\n"
+    assert shown([*whole_run(), *again]) == "again - net.onnx - spatial SVD - keep 0.5 of the MACs\n\nnot finished\n"

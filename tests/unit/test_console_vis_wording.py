@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from console_vis import quantities, wording
 from console_vis.names import clean, layer_name, pad, shorten
 from console_vis.score_colours import ScoreScale, point_of
-from tests.unit.console_vis_runs import recorded, started, whole_run
+from tests.unit.console_vis_runs import failed, recorded, started, whole_run
 
 
 @pytest.mark.parametrize(
@@ -154,6 +154,18 @@ def test_the_scale_of_a_recording_without_a_baseline_comes_from_its_end_or_its_s
     assert ScoreScale.of(recorded(events)).baseline == 0.9
     assert ScoreScale.of(recorded(events[:-1])) == ScoreScale(None, 0.01, higher_is_better=True)
     assert ScoreScale.of(recorded([])) == ScoreScale(None, 0.01, higher_is_better=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ("KeyboardInterrupt", "run interrupted in exploration (KeyboardInterrupt)"),
+        ("TerminatedError", "run terminated in exploration (TerminatedError)"),
+        ("EvaluationError", "run failed in exploration (EvaluationError)"),
+    ],
+)
+def test_an_ending_tells_an_interrupt_from_a_failure(error: str, expected: str) -> None:
+    assert wording.ending(failed(error, "")) == expected
 
 
 def test_a_title_names_the_run_and_the_model_once() -> None:
