@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -17,9 +16,6 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytest.importorskip("onnxruntime")
-
-needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed: apt-get install tmux")
 
 RUN = """\
 import logging, sys, time, warnings
@@ -107,7 +103,6 @@ def cells(screen: str) -> int:
     return int(found[1]) if found and screen.count("╭") == screen.count("╰") == 1 else 0
 
 
-@needs_tmux
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40)])
 def test_the_panel_fills_up_and_gives_way_to_the_summary(script: Path, tmp_path: Path, width: int, height: int) -> None:
     with terminal(width, height, tmp_path) as pane:
@@ -129,7 +124,6 @@ def test_the_panel_fills_up_and_gives_way_to_the_summary(script: Path, tmp_path:
         assert end.count(heading) == 1
 
 
-@needs_tmux
 def test_what_the_evaluation_writes_stands_above_the_panel(script: Path, tmp_path: Path) -> None:
     with terminal(100, 45, tmp_path) as pane:
         pane.type(f"clear; {sys.executable} {script} 0.03 talk", "Enter")
@@ -143,7 +137,6 @@ def test_what_the_evaluation_writes_stands_above_the_panel(script: Path, tmp_pat
     assert panel.count("╰") == 1
 
 
-@needs_tmux
 def test_ctrl_c_leaves_a_usable_terminal_with_the_table_on_it(script: Path, tmp_path: Path) -> None:
     with terminal(100, 45, tmp_path) as pane:
         pane.type(f"clear; {sys.executable} {script} 0.03", "Enter")
