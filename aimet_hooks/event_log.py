@@ -103,31 +103,52 @@ def read(path: Path) -> Iterator[Event]:
         *lines, torn = path.read_bytes().split(b"\n")
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from error
-    reasons: set[str] = set()
+    reader = LineReader(path)
     found = False
-    for number, raw in enumerate(lines, start=1):
-        if not raw:
-            continue
-        try:
-            event = from_line(raw.decode("utf-8", "surrogatepass"))
-        except (ValueError, RecursionError) as error:
-            _say_left_out(path, number, error, reasons)
-            continue
-        found = True
-        yield event
+    for raw in lines:
+        event = reader.event_of(raw)
+        if event is not None:
+            found = True
+            yield event
     with contextlib.suppress(ValueError, RecursionError):
         yield from_line(torn.decode("utf-8", "surrogatepass"))
         found = True
     if not found:
-        why = f"; {reasons.pop()}" if reasons else ""
+        why = f"; {reader.reasons.pop()}" if reader.reasons else ""
         raise RecordingError(f"{path} holds no event{why}; give the events.jsonl of a run, or its results directory")
 
 
-def _say_left_out(path: Path, number: int, error: Exception, reasons: set[str]) -> None:
-    if str(error) in reasons and isinstance(error, NewerVersionError):
-        return
-    reasons.add(str(error))
-    logger.warning("%s, line %d is left out: %s", path, number, error)
+class LineReader:
+    """Turns the lines of one log into events, and says what it leaves out.
+
+    Args:
+        path: The log, for messages.
+
+    Attributes:
+        reasons: Why lines were left out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.reasons: set[str] = set()
+        self._path = path
+        self._number = 0
+
+    def event_of(self, raw: bytes) -> Event | None:
+        """The event of the next line, None where there is none or it cannot be read, which is said with its number."""
+        self._number += 1
+        if not raw:
+            return None
+        try:
+            return from_line(raw.decode("utf-8", "surrogatepass"))
+        except (ValueError, RecursionError) as error:
+            self._say_left_out(error)
+            return None
+
+    def _say_left_out(self, error: Exception) -> None:
+        if str(error) in self.reasons and isinstance(error, NewerVersionError):
+            return
+        self.reasons.add(str(error))
+        logger.warning("%s, line %d is left out: %s", self._path, self._number, error)
 
 
 class EventLog:

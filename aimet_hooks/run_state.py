@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +34,15 @@ RATE_WINDOW = 50
 """Number of the latest evaluations that the rate is measured over."""
 
 
+class Totals(NamedTuple):
+    """What all layers with weights cost, before and after compression: MACs for one sample, weights without biases."""
+
+    macs_before: float
+    macs_after: float
+    weights_before: int
+    weights_after: int
+
+
 class RunState:
     """A run so far. All is read-only but ``apply``, which is called once an event and takes constant time."""
 
@@ -56,6 +65,10 @@ class RunState:
         self._skipped: dict[str, str] = {}
         self._compressed: dict[str, LayerCompressed] = {}
         self._evaluated = 0
+        self._failures = 0
+        self._begin = 0.0
+        self._total_cost = 0.0
+        self._coverage: float | None = None
         self._times: deque[float] = deque(maxlen=RATE_WINDOW + 1)
 
     def apply(self, event: Event) -> None:
@@ -67,6 +80,11 @@ class RunState:
     def phase(self) -> Phase:
         """What goes on now."""
         return self._phase
+
+    @property
+    def begin(self) -> float:
+        """Time of the run's first event, seconds since the epoch; 0 before it."""
+        return self._begin
 
     @property
     def time(self) -> float:
@@ -164,12 +182,39 @@ class RunState:
         return self._exploration.total if self._exploration else 0
 
     @property
+    def failures(self) -> int:
+        """Cells that have no score because their evaluation failed."""
+        return self._failures
+
+    @property
+    def total_cost(self) -> float:
+        """What all layers cost before compression, in the run's cost metric; 0 where costs are not known."""
+        return self._total_cost
+
+    @property
     def coverage(self) -> float | None:
         """Share of the model's cost that lies in layers that can be compressed; None before they are known."""
-        if not self._exploration or not self.layers:
+        return self._coverage
+
+    @property
+    def totals(self) -> Totals | None:
+        """Costs of the model before and after, as far as layers are compressed; None where costs are not known."""
+        if not self.layers:
             return None
-        total = sum(self.cost(name) for name in self.layers)
-        return sum(self.cost(name) for name in self._exploration.layers) / total if total else None
+        before, done = self.layers.values(), self._compressed.values()
+        macs, weights = sum(info.macs for info in before), sum(info.weights for info in before)
+        return Totals(
+            macs_before=macs,
+            macs_after=macs - sum(event.macs_before - event.macs_after for event in done),
+            weights_before=weights,
+            weights_after=weights - sum(event.weights_before - event.weights_after for event in done),
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Everything that the run warned of, known at its end."""
+        last = self._finished or self._failed
+        return last.notes if last else ()
 
     def ratios_of(self, layer: str) -> tuple[float, ...]:
         """The candidates that have a cell in a layer's row; the others would save nothing."""
@@ -214,6 +259,8 @@ class RunState:
     def _apply_run_started(self, event: RunStarted) -> None:
         self._reset()
         self._started = event
+        self._begin = event.time
+        self._total_cost = sum(self.cost(name) for name in event.layers)
         self._phase = "preparing"
 
     def _apply_layer_skipped(self, event: LayerSkipped) -> None:
@@ -228,10 +275,14 @@ class RunState:
         self._phase = "exploring"
         for layer in event.layers:
             self._row(layer)
+        if self._total_cost:
+            known = (self.cost(layer) for layer in event.layers if layer in self.layers)
+            self._coverage = sum(known) / self._total_cost
         self._times.append(event.time)
 
     def _apply_eval_score(self, event: EvalScored) -> None:
         self._row(event.layer)[event.comp_ratio] = event
+        self._failures += event.score is None
         last, self._last_cell = self._last_cell, event
         shares = last is not None and event.rank is not None and (last.layer, last.rank) == (event.layer, event.rank)
         if event.reused:

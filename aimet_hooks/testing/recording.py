@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from aimet_hooks import events
+from aimet_hooks.every_event import EveryEvent
 from aimet_hooks.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 EventType = TypeVar("EventType", bound=events.Event)
 
 
-class RecordingPlugin:
+class RecordingPlugin(EveryEvent):
     """Records every event, and the phase that the run was in when it was heard.
 
     ::
@@ -43,7 +44,8 @@ class RecordingPlugin:
         """The events of one class."""
         return [event for event in self.events if isinstance(event, kind)]
 
-    def _record(self, event: events.Event, run: RunState) -> None:
+    def hear(self, event: events.Event, run: RunState) -> None:
+        """Record it."""
         self.events.append(event)
         self.phases.append(run.phase)
 
@@ -51,53 +53,3 @@ class RecordingPlugin:
     def create_reporter(self, settings: RunSettings) -> None:
         """Record the settings; the plugin hears the run itself."""
         self.settings.append(settings)
-
-    @hookimpl
-    def on_run_started(self, event: events.RunStarted, run: RunState) -> None:
-        """Record it."""
-        self._record(event, run)
-
-    @hookimpl
-    def on_layer_skipped(self, event: events.LayerSkipped, run: RunState) -> None:
-        """Record it."""
-        self._record(event, run)
-
-    @hookimpl
-    def on_baseline_score(self, event: events.BaselineScored, run: RunState) -> None:
-        """Record it."""
-        self._record(event, run)
-
-    @hookimpl
-    def on_exploration_started(self, event: events.ExplorationStarted, run: RunState) -> None:
-        """Record it."""
-        self._record(event, run)
-
-    @hookimpl
-    def on_eval_score(self, event: events.EvalScored, run: RunState) -> None:
-        """Record it."""
-        self._record(event, run)
-
-    @hookimpl
-    def on_ratios_selected(self, event: events.RatiosSelected, run: RunState) -> None:
-        """Record it."""
-        self._record(event, run)
-
-    @hookimpl
-    def on_layer_compressed(self, event: events.LayerCompressed, run: RunState) -> None:
-        """Record it."""
-        self._record(event, run)
-
-    @hookimpl
-    def on_progress(self, event: events.Progressed, run: RunState) -> None:
-        """Record it."""
-        self._record(event, run)
-
-    @hookimpl
-    def on_run_finished(self, event: events.RunFinished, run: RunState) -> None:
-        """Record it."""
-        self._record(event, run)
-
-    @hookimpl
-    def on_run_failed(self, event: events.RunFailed, run: RunState) -> None:
-        """Record it."""
-        self._record(event, run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from aimet_hooks.presentation.score_scale import LABELS
 from console_vis import score_colours
 
 
@@ -37,7 +38,7 @@ UNICODE = Glyphs(
     arrow="→",
     ellipsis="…",
     signs=score_colours.SIGNS,
-    labels=score_colours.LABELS,
+    labels=LABELS,
 )
 
 ASCII = Glyphs(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.text import Text
 
-from console_vis import quantities, wording
-from console_vis.names import clean, layer_name, shorten
+from aimet_hooks.presentation import quantities, wording
+from aimet_hooks.presentation.text import clean, layer_name
+from console_vis.names import shorten
 from console_vis.panel_table import PanelTable, lay_out
 from console_vis.score_colours import FAILED_STYLE, legend
 
@@ -50,7 +51,7 @@ class Panel:
 
     def elapsed(self) -> str:
         """How long the run has been going on."""
-        return quantities.duration(self._now - self._watched.begin)
+        return quantities.duration(self._now - self._watched.state.begin)
 
     def width(self, limit: int) -> int:
         """Terminal cells that the panel makes good use of, at most ``limit``."""
@@ -164,14 +165,14 @@ class Panel:
         if run.exploration is None:
             return Text(wording.plural(len(run.layers), "layer") if run.layers else "", "dim")
         parts = [wording.plural(len(watched.layers), "layer")]
-        if watched.coverage is not None:
-            parts[0] += f" with {watched.coverage:.0%} of the {wording.metric(run)}"
+        if watched.state.coverage is not None:
+            parts[0] += f" with {watched.state.coverage:.0%} of the {wording.metric(run)}"
         parts += [f"{len(run.skipped)} skipped"] if run.skipped else []
         parts += [f"{run.exploration.reused} cells known before"] if run.exploration.reused else []
         facts = Text(self._joined(*parts), "dim")
-        if watched.failures:
+        if watched.state.failures:
             facts.append(f" {self._glyphs.dot} ", "dim")
-            facts.append(f"{wording.plural(watched.failures, 'cell')} failed", FAILED_STYLE)
+            facts.append(f"{wording.plural(watched.state.failures, 'cell')} failed", FAILED_STYLE)
         return facts
 
     def _skipped(self) -> list[str]:

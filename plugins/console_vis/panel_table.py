@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from console_vis import quantities
-from console_vis.names import layer_name, pad, shorten
+from aimet_hooks.presentation import quantities
+from aimet_hooks.presentation.text import layer_name
+from console_vis.names import pad, shorten
 from console_vis.score_colours import FAILED_STYLE, STYLES
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def lay_out(watched: WatchedRun, *, width: int, height: int) -> TableLayout:
     columns = window(len(ratios), room, ratios.index(latest) if latest in ratios else 0)
     scores = (columns[1] - columns[0]) * column
     name = max(2, min(name, width - scores))
-    shares = watched.total_cost > 0 and name + scores + len(SHARE_HEADING) <= width
+    shares = watched.state.total_cost > 0 and name + scores + len(SHARE_HEADING) <= width
     return TableLayout(window(len(watched.layers), height, watched.position), columns, name, column, shares)
 
 
@@ -140,7 +141,7 @@ class PanelTable:
             else:  # it would save nothing, so it will never be evaluated
                 line.append(" " * self._layout.column)
         if self._layout.shares:
-            line.append(f"{self._run.cost(layer) / self._watched.total_cost:>{len(SHARE_HEADING)}.1%}", "dim")
+            line.append(f"{self._run.cost(layer) / self._watched.state.total_cost:>{len(SHARE_HEADING)}.1%}", "dim")
         return line
 
     def _mark(self, layer: str, ratio: float) -> str:

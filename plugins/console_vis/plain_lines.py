@@ -19,10 +19,10 @@ from aimet_hooks.events import (
     RunFinished,
     RunStarted,
 )
-from console_vis import quantities, wording
+from aimet_hooks.presentation import quantities, wording
+from aimet_hooks.presentation.score_scale import ScoreScale
+from aimet_hooks.presentation.text import clean, layer_name
 from console_vis.heartbeat import Heartbeat
-from console_vis.names import clean, layer_name
-from console_vis.score_colours import ScoreScale
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,6 @@ class PlainLines:
         self._scale = ScoreScale(None, 0.01, higher_is_better=True)
         self._printed_rows: set[str] = set()
         self._errors: set[str] = set()
-        self._failures = 0
 
     def hear(self, event: Event, run: RunState) -> None:
         """Print the lines of one event, if it has any."""
@@ -145,7 +144,6 @@ class PlainLines:
             return self._interval
 
     def _print_failure(self, cell: EvalScored) -> None:
-        self._failures += 1
         error = wording.message(cell.error or "no reason given")
         if error in self._errors or len(self._errors) >= MOST_ERRORS:
             return
@@ -158,8 +156,8 @@ class PlainLines:
         for layer, row in run.scores.items():
             if row and layer not in self._printed_rows:
                 self._print_row(event, layer, run)
-        if self._failures:
-            self._print(event, f"{wording.cells(self._failures, run.total)} failed")
+        if run.failures:
+            self._print(event, f"{wording.cells(run.failures, run.total)} failed")
         if isinstance(event, RatiosSelected):
             self._print(event, _chosen(event, run, self._scale))
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 from rich.text import Text
 
 from aimet_hooks import event_log, hookimpl
-from console_vis import wording
+from aimet_hooks.every_event import EveryEvent
+from aimet_hooks.presentation import wording
+from aimet_hooks.presentation.text import clean
 from console_vis.live_panel import LivePanel
-from console_vis.names import clean
 from console_vis.output import Output, stderr_console, stdout_console
 from console_vis.plain_lines import PlainLines
 from console_vis.score_colours import FAILED_STYLE
@@ -40,7 +41,7 @@ class Progress(Protocol):
         """End the display; ``keep``: what is on the screen stays there."""
 
 
-class ConsoleReporter:
+class ConsoleReporter(EveryEvent):
     """Shows one run.
 
     Args:
@@ -67,44 +68,8 @@ class ConsoleReporter:
         shows_panel = console == "on" or (progress.is_terminal and _can_be_drawn_on())
         self._progress: Progress = LivePanel(progress, clock) if shows_panel else PlainLines(self._messages, clock)
 
-    @hookimpl
-    def on_run_started(self, event: events.RunStarted, run: RunState) -> None:
-        """Show what begins."""
-        self._progress.hear(event, run)
-
-    @hookimpl
-    def on_layer_skipped(self, event: events.LayerSkipped, run: RunState) -> None:
-        """Show the reason."""
-        self._progress.hear(event, run)
-
-    @hookimpl
-    def on_baseline_score(self, event: events.BaselineScored, run: RunState) -> None:
-        """Show the score that all others are compared with."""
-        self._progress.hear(event, run)
-
-    @hookimpl
-    def on_exploration_started(self, event: events.ExplorationStarted, run: RunState) -> None:
-        """Show the empty table and how long it will take."""
-        self._progress.hear(event, run)
-
-    @hookimpl
-    def on_eval_score(self, event: events.EvalScored, run: RunState) -> None:
-        """Show one more cell."""
-        self._progress.hear(event, run)
-
-    @hookimpl
-    def on_ratios_selected(self, event: events.RatiosSelected, run: RunState) -> None:
-        """Show the choice."""
-        self._progress.hear(event, run)
-
-    @hookimpl
-    def on_layer_compressed(self, event: events.LayerCompressed, run: RunState) -> None:
-        """Show one more compressed layer."""
-        self._progress.hear(event, run)
-
-    @hookimpl
-    def on_progress(self, event: events.Progressed, run: RunState) -> None:
-        """Show how far a stage without events is."""
+    def hear(self, event: events.Event, run: RunState) -> None:
+        """Show one step."""
         self._progress.hear(event, run)
 
     @hookimpl

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from console_vis import quantities, wording
+from aimet_hooks.presentation import quantities, wording
+from aimet_hooks.presentation.score_scale import ScoreScale
+from aimet_hooks.presentation.text import clean, layer_name
 from console_vis.aligned import Entry, aligned
-from console_vis.names import clean, layer_name
-from console_vis.score_colours import ASCII_LABELS, FAILED_STYLE, STYLES, ScoreScale, legend
+from console_vis.score_colours import ASCII_LABELS, FAILED_STYLE, STYLES, legend
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -218,20 +219,25 @@ def _signed(change: float, scale: ScoreScale) -> str:
 
 def _totals(run: RunState) -> Iterator[tuple[str, str, str, str]]:
     """MACs and weights of all layers with weights, before and after."""
-    finished = run.finished
+    finished, totals = run.finished, run.totals
     if finished is None:
         return
-    if not run.layers:
+    if totals is None:
         yield ("MACs kept", "1", quantities.share(finished.mac_ratio), "")
         yield ("weights kept", "1", quantities.share(finished.memory_ratio), "")
         return
-    done = run.compressed
-    macs = sum(info.macs for info in run.layers.values())
-    weights = sum(info.weights for info in run.layers.values())
-    macs_after = sum(done[name].macs_after if name in done else info.macs for name, info in run.layers.items())
-    weights_after = sum(done[name].weights_after if name in done else info.weights for name, info in run.layers.items())
-    yield ("MACs", quantities.count(macs), quantities.count(macs_after), f"{finished.mac_ratio:.3f} kept")
-    yield ("weights", quantities.count(weights), quantities.count(weights_after), f"{finished.memory_ratio:.3f} kept")
+    yield (
+        "MACs",
+        quantities.count(totals.macs_before),
+        quantities.count(totals.macs_after),
+        f"{finished.mac_ratio:.3f} kept",
+    )
+    yield (
+        "weights",
+        quantities.count(totals.weights_before),
+        quantities.count(totals.weights_after),
+        f"{finished.memory_ratio:.3f} kept",
+    )
 
 
 def _metrics(before: Mapping[str, float], after: Mapping[str, float]) -> Iterable[tuple[str, str, str, str]]:

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from aimet_hooks.events import BaselineScored, Progressed
-from console_vis import wording
+from aimet_hooks.presentation import wording
 from console_vis.output import Output
 from console_vis.plain_lines import MOST_ERRORS
 from console_vis.reporter import ConsoleReporter

@@ -254,3 +254,29 @@ def test_state_can_be_read_but_not_written() -> None:
                  "last_cell", "scores", "skipped", "compressed", "completed", "total", "rate", "eta"):  # fmt: skip
         with pytest.raises(AttributeError):
             setattr(run, name, None)
+
+
+def test_failures_are_the_cells_without_a_score() -> None:
+    run = state_of(started(), cell("a", 0.25, None), cell("a", 0.5), cell("b", 0.5, None, done=3))
+    assert run.failures == 2
+
+
+def test_costs_of_the_whole_model_follow_the_compressed_layers() -> None:
+    run = state_of(started())
+    assert run.totals == (1000, 1000, 100, 100)
+    assert run.total_cost == 1000
+    finished = state_of(*finished_run())
+    layers, done = finished.layers.values(), finished.compressed.values()
+    assert finished.totals == (
+        sum(info.macs for info in layers),
+        sum(info.macs for info in layers) - sum(event.macs_before - event.macs_after for event in done),
+        sum(info.weights for info in layers),
+        sum(info.weights for info in layers) - sum(event.weights_before - event.weights_after for event in done),
+    )
+    assert state_of(*bare_table()).totals is None
+
+
+def test_notes_and_beginning_are_those_of_the_run() -> None:
+    assert state_of(*failed_run()).notes == ("the input has a symbolic dimension, which counts as 1",)
+    assert state_of(*finished_run()).begin == finished_run()[0].time
+    assert RunState().notes == ()

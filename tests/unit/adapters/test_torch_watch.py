@@ -36,8 +36,10 @@ def _other_weight(model: Any) -> None:
     model[0].weight = nn.Parameter(model[0].weight + 1)
 
 
-def _half_and_back(model: Any) -> None:
+def _half_and_back(model: Any) -> object:
+    kept = [parameter.data for parameter in model.parameters()]  # else their memory may hold the new values
     model.half().float()
+    return kept
 
 
 def _gradients(model: Any) -> None:
@@ -65,8 +67,9 @@ CHANGES: dict[str, tuple[Callable[[Any], object], list[str]]] = {
 def test_a_change_is_named_once(watched: tuple[Any, Watch], what: str) -> None:
     model, watch = watched
     change, names = CHANGES[what]
-    change(model)
+    kept = change(model)
     assert sorted(watch.changes(thorough=False)) == sorted(names)
+    del kept
     model.eval()  # as before every evaluation
     assert watch.changes(thorough=False) == []
     assert watch.changes(thorough=True) == []

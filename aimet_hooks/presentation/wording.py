@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from console_vis import quantities
-from console_vis.names import clean
+from aimet_hooks.presentation import quantities
+from aimet_hooks.presentation.text import clean
 
 if TYPE_CHECKING:
     from aimet_hooks.events import RunFailed

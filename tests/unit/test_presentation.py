@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from console_vis import quantities, wording
-from console_vis.names import clean, layer_name, pad, shorten
-from console_vis.score_colours import ScoreScale, point_of
+from aimet_hooks.presentation import quantities, wording
+from aimet_hooks.presentation.score_scale import ScoreScale, point_of
+from aimet_hooks.presentation.text import clean, layer_name
+from console_vis.names import pad, shorten
 from tests.unit.console_vis_runs import failed, recorded, started, whole_run
 
 

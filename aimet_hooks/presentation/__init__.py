@@ -1,0 +1,1 @@
+"""What views say of a run: the same words, numbers and grades everywhere."""

@@ -1,0 +1,83 @@
+"""How bad a score is: its drop from the baseline in points, in eight fixed grades."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aimet_hooks.presentation import quantities
+
+if TYPE_CHECKING:
+    from aimet_hooks.run_state import RunState
+
+EDGES = (0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Upper ends of the grades in points; below the first a drop is about noise, above the last it has the worst grade."""
+
+LABELS = ("≈0", ".1", ".5", "1", "2", "5", "10", ">10")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreScale:
+    """What a score of one run is measured by.
+
+    Attributes:
+        baseline: Score of the original model, None where it is not known: then nothing is graded.
+        point: What one point is in the unit of the score.
+        higher_is_better: The direction of the score.
+    """
+
+    baseline: float | None
+    point: float
+    higher_is_better: bool
+
+    @classmethod
+    def of(cls, run: RunState) -> ScoreScale:
+        """The scale of a run, from its baseline, else from the largest score of its table."""
+        higher_is_better = run.direction != "minimize"
+        if run.baseline is not None:
+            baseline = run.baseline.score
+        elif run.finished is not None:
+            baseline = run.finished.baseline_score
+        else:
+            scores = [cell.score for row in run.scores.values() for cell in row.values() if cell.score is not None]
+            largest = max(scores, key=abs, default=1.0)
+            return cls(None, point_of(largest, higher_is_better=higher_is_better), higher_is_better)
+        return cls(baseline, point_of(baseline, higher_is_better=higher_is_better), higher_is_better)
+
+    def drop(self, score: float) -> float | None:
+        """Points by which a score is worse than the baseline; negative where it is better."""
+        if self.baseline is None:
+            return None
+        difference = self.baseline - score if self.higher_is_better else score - self.baseline
+        return difference / self.point
+
+    def grade(self, score: float) -> int | None:
+        """0 (no drop, or about noise) to 7 (worse than the last edge)."""
+        drop = self.drop(score)
+        if drop is None:
+            return None
+        return sum(drop > edge * (1 + 1e-9) for edge in EDGES)
+
+    def text(self, score: float) -> str:
+        """A score to the hundredth of a point, for results."""
+        return quantities.score(score, quantities.decimals_for(self.point / 100))
+
+    def short_text(self, score: float) -> str:
+        """A score to the tenth of a point without a leading zero, for the cells of the panel."""
+        text = quantities.score(score, quantities.decimals_for(self.point / 10))
+        if text == "1.000":
+            return "1.00"  # as wide as all the others of its kind
+        return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def point_of(reference: float, *, higher_is_better: bool) -> float:
+    """What one point is: .01 of a score up to 1, 1 of a percentage, else a hundredth of ``reference``.
+
+    A score that is to be low (a loss, a perplexity) has no upper end: there it is always a hundredth of ``reference``.
+    """
+    size = abs(reference)
+    if higher_is_better and size <= 1:
+        return 0.01
+    if higher_is_better and 10 < reference <= 100:
+        return 1.0
+    return size / 100 or 0.01
