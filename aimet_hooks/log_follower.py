@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from aimet_hooks.event_log import LineReader
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import BinaryIO
 
     from aimet_hooks.events import Event
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class LogFollower:
     """Gives the events of a log as they are written; nothing is read twice.
 
-    A log that was replaced or truncated is followed from its start: its ``RunStarted`` resets a ``RunState`` that is
-    fed with the events.
+    A log that was truncated or has come in the place of another is followed from its start: its ``RunStarted`` resets
+    a ``RunState`` that is fed with the events.
 
     Args:
         path: An ``events.jsonl``, which need not exist yet.
@@ -34,29 +34,33 @@ class LogFollower:
         self._reader = LineReader(self._path)
 
     def new_events(self, limit: int = 1000) -> list[Event]:
-        """What was added since the last call, at most so many lines; [] if there is nothing new, or no log.
+        """What was added since the last call, from at most so many lines; [] if there is nothing new, or no log.
 
         A line that is not complete is left until it is; one that cannot be read is left out with a warning.
         """
+        events = (self._reader.event_of(line[:-1]) for line in self._new_lines(limit))
+        return [event for event in events if event is not None]
+
+    def _new_lines(self, limit: int) -> list[bytes]:
+        """The next complete lines; none while the disk refuses, so that no line is lost."""
         try:
             with self._path.open("rb") as file:
-                return self._read(file, limit)
+                self._begin_anew_if_other(os.fstat(file.fileno()))
+                file.seek(self._offset)
+                lines = list(takewhile(_is_complete, islice(file, limit)))
+        except FileNotFoundError:  # what comes in its place is another log, even where it gets the same inode
+            self._begin()
+            return []
         except OSError:
             return []
+        self._offset += sum(map(len, lines))
+        return lines
 
-    def _read(self, file: BinaryIO, limit: int) -> list[Event]:
-        status = os.fstat(file.fileno())
+    def _begin_anew_if_other(self, status: os.stat_result) -> None:
         if self._inode not in (None, status.st_ino) or status.st_size < self._offset:
             self._begin()
         self._inode = status.st_ino
-        file.seek(self._offset)
-        events: list[Event] = []
-        for _ in range(limit):
-            line = file.readline()
-            if not line.endswith(b"\n"):
-                break
-            self._offset += len(line)
-            event = self._reader.event_of(line[:-1])
-            if event is not None:
-                events.append(event)
-        return events
+
+
+def _is_complete(line: bytes) -> bool:
+    return line.endswith(b"\n")

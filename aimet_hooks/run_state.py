@@ -74,6 +74,7 @@ class RunState:
     def apply(self, event: Event) -> None:
         """Take in one event. Events must come in the order of their ``seq``; a ``RunStarted`` begins anew."""
         getattr(self, f"_apply_{event.name}")(event)
+        self._begin = self._begin or event.time
         self._time = event.time
 
     @property
@@ -83,7 +84,7 @@ class RunState:
 
     @property
     def begin(self) -> float:
-        """Time of the run's first event, seconds since the epoch; 0 before it."""
+        """Time of the first event, seconds since the epoch; 0 before it."""
         return self._begin
 
     @property
@@ -259,7 +260,6 @@ class RunState:
     def _apply_run_started(self, event: RunStarted) -> None:
         self._reset()
         self._started = event
-        self._begin = event.time
         self._total_cost = sum(self.cost(name) for name in event.layers)
         self._phase = "preparing"
 

@@ -1,4 +1,4 @@
-"""What parts of a run are called, in the panel, the plain lines and the summary alike."""
+"""What parts of a run are called, in every view alike."""
 
 from __future__ import annotations
 

@@ -176,11 +176,10 @@ def _before_after(before: float | None, after: float | None) -> str:
 
 
 def _notes(run: RunState, width: int | None) -> Iterator[Text]:
-    end = run.finished or run.failed
-    if end is None or not end.notes:
+    if not run.notes:
         return
     yield _heading("Notes")
-    for note in end.notes:
+    for note in run.notes:
         yield from _wrapped(" ".join(clean(note).split()), width)
 
 

@@ -47,7 +47,7 @@ def stats_json(run: RunState) -> str:
             "mac_ratio": finished.mac_ratio,
             "memory_ratio": finished.memory_ratio,
             "metrics": dict(finished.metrics),
-            "notes": list(finished.notes),
+            "notes": list(run.notes),
         }
     return _json(
         whole | {"layers": {layer: _layer_stats(run, layer) for layer in run.layers}, "skipped": dict(run.skipped)}

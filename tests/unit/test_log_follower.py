@@ -8,6 +8,7 @@ import pytest
 from aimet_hooks import event_log
 from aimet_hooks.events import Event
 from aimet_hooks.log_follower import LogFollower
+from aimet_hooks.run_state import RunState
 from aimet_hooks.testing.sample_runs import failed_run, finished_run
 
 
@@ -35,6 +36,18 @@ def test_a_line_is_read_when_it_is_complete_wherever_it_is_torn(tmp_path: Path) 
         first = follower.new_events()
         path.write_bytes(whole)
         assert first + follower.new_events() == logged(finished_run()[:2])
+
+
+def test_each_event_is_given_once_however_its_bytes_arrive(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "events.jsonl"
+    expected = logged(finished_run()[:2])
+    follower, found = LogFollower(path), []
+    with path.open("wb", buffering=0) as file:
+        for byte in content(expected):
+            file.write(bytes([byte]))
+            found += follower.new_events()
+    assert found == expected
+    assert caplog.records == []
 
 
 def test_a_call_reads_at_most_so_many_lines(tmp_path: Path) -> None:
@@ -73,6 +86,31 @@ def test_a_log_that_was_replaced_is_followed_from_its_start(tmp_path: Path) -> N
     other.write_bytes(content(finished_run()))
     other.replace(path)  # larger than the first
     assert follower.new_events() == logged(finished_run())
+
+
+def test_a_log_that_was_removed_is_followed_from_its_start_when_there_is_one_again(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(content(failed_run()))
+    follower = LogFollower(path)
+    assert follower.new_events() == logged(failed_run())
+    path.unlink()
+    assert follower.new_events() == []
+    path.write_bytes(content(finished_run()))  # larger than the first, and some file systems give it the same inode
+    assert follower.new_events() == logged(finished_run())
+
+
+def test_a_log_in_the_place_of_another_resets_the_state_of_the_run(tmp_path: Path) -> None:
+    path, other, state = tmp_path / "events.jsonl", tmp_path / "other", RunState()
+    path.write_bytes(content(failed_run()))
+    follower = LogFollower(path)
+    for event in follower.new_events():
+        state.apply(event)
+    assert state.phase == "failed"
+    other.write_bytes(content(finished_run()[:1]))
+    other.replace(path)
+    for event in follower.new_events():
+        state.apply(event)
+    assert (state.phase, state.notes) == ("preparing", ())
 
 
 def test_a_log_that_was_truncated_is_followed_from_its_start(tmp_path: Path) -> None:

@@ -251,7 +251,8 @@ def test_lowest_chosen_needs_a_score_of_a_chosen_cell() -> None:
 def test_state_can_be_read_but_not_written() -> None:
     run = state_of(*finished_run())
     for name in ("phase", "time", "started", "baseline", "exploration", "selection", "finished", "failed", "progress",
-                 "last_cell", "scores", "skipped", "compressed", "completed", "total", "rate", "eta"):  # fmt: skip
+                 "last_cell", "scores", "skipped", "compressed", "completed", "total", "rate", "eta",
+                 "begin", "failures", "total_cost", "coverage", "totals", "notes"):  # fmt: skip
         with pytest.raises(AttributeError):
             setattr(run, name, None)
 
@@ -279,4 +280,12 @@ def test_costs_of_the_whole_model_follow_the_compressed_layers() -> None:
 def test_notes_and_beginning_are_those_of_the_run() -> None:
     assert state_of(*failed_run()).notes == ("the input has a symbolic dimension, which counts as 1",)
     assert state_of(*finished_run()).begin == finished_run()[0].time
+    assert state_of(*failed_run(), *finished_run()).begin == finished_run()[0].time
+    assert RunState().begin == 0
     assert RunState().notes == ()
+
+
+def test_a_run_whose_first_event_is_lost_begins_with_the_next() -> None:
+    first, second, *_ = finished_run()
+    assert second.time > first.time
+    assert state_of(*finished_run()[1:]).begin == second.time

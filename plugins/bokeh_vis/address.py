@@ -1,0 +1,58 @@
+"""What a user gives as the address of a live page, and what has to be opened for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import parse_qs, quote, urlsplit
+
+from aimet_hooks.errors import UsageError
+
+DEFAULT_SESSION = "compression"
+SESSION_ARGUMENT = "bokeh-session-id"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a page is.
+
+    Attributes:
+        server: Address of the Bokeh server, prefix included, with a slash at its end: "http://localhost:5006/".
+        session_id: Name of the session that holds the page.
+    """
+
+    server: str
+    session_id: str = DEFAULT_SESSION
+
+    @property
+    def page(self) -> str:
+        """What a browser opens."""
+        return f"{self.server}?&{SESSION_ARGUMENT}={quote(self.session_id, safe='')}"
+
+    @property
+    def websocket(self) -> str:
+        """What a program connects to."""
+        return f"ws{self.server.removeprefix('http')}ws"
+
+
+def parse(url: str) -> Address:
+    """The address of the page that a url stands for.
+
+    Args:
+        url: "http://host:port/", with a prefix where the server has one; a ``?bokeh-session-id=NAME`` is honoured.
+
+    Raises:
+        UsageError: If it is no such url; the message says how to write it.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise UsageError(f"visualization_url {url!r} is no address ({error}); write it as {_EXAMPLE}") from error
+    if parts.scheme not in ("http", "https") or not host:
+        raise UsageError(f"visualization_url {url!r} is no address of a web server; write it as {_EXAMPLE}")
+    names = parse_qs(parts.query).get(SESSION_ARGUMENT, [])
+    path = parts.path if parts.path.endswith("/") else f"{parts.path}/"
+    return Address(f"{parts.scheme}://{parts.netloc}{path}", names[0] if names else DEFAULT_SESSION)
+
+
+_EXAMPLE = "'http://localhost:5006/'"

@@ -1,0 +1,198 @@
+"""The chosen ratio of every layer as a bar, with what it costs before and after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bokeh.models import Column, ColumnDataSource
+from bokeh.models.widgets.markups import Div
+from bokeh.models.widgets.tables import DataTable
+
+from aimet_hooks.events import LayerCompressed, RatiosSelected, RunStarted
+from aimet_hooks.presentation import quantities, wording
+from aimet_hooks.presentation.score_scale import ScoreScale
+from aimet_hooks.presentation.text import layer_name
+from bokeh_vis import markup, tables
+from bokeh_vis.parts import part
+
+if TYPE_CHECKING:
+    from bokeh.models import InlineStyleSheet
+
+    from aimet_hooks.events import EvalScored, Event
+    from aimet_hooks.run_state import RunState
+
+SOURCE, TABLE, HEADING = "choices", "choice_table", "choice_heading"
+ROWS_SEEN = 14
+RATIO = (
+    '<div class="ratio <%- look %>" title="<%- title %>"><i style="width: <%- Number(bar) %>%"></i>'
+    '<%- value < 1 ? value : "as it is" %></div>'
+)
+TEXT_OF = '<span class="right" title="<%- title %>"><%- {field}_text %></span>'
+FIELDS = (
+    *("number", "layer", "ratio", "bar", "look", "title", "score", "rank"),
+    *("achieved", "macs", "macs_text", "weights", "weights_text"),
+)
+
+
+def build(sheet: InlineStyleSheet) -> Column:
+    """A table of nothing chosen yet."""
+    empty: dict[str, Any] = {field: [] for field in FIELDS}
+    score = tables.score_column("score", 70)
+    score.title, score.visible = "score", True
+    table = DataTable(
+        name=TABLE,
+        source=ColumnDataSource(name=SOURCE, data=empty),
+        columns=[
+            tables.column("number", "#", 34, tables.NUMBER),
+            tables.column("layer", "layer", 190),
+            tables.column("ratio", "ratio of cost kept", 190, RATIO),
+            score,
+            tables.column("rank", "rank", 54, tables.NUMBER),
+            tables.column("achieved", "achieved", 66, tables.NUMBER),
+            tables.column("macs", "MACs", 132, TEXT_OF.format(field="macs")),
+            tables.column("weights", "weights", 132, TEXT_OF.format(field="weights")),
+        ],
+        index_position=None,
+        selectable=False,
+        reorderable=False,
+        row_height=tables.ROW,
+        height=tables.height(0, ROWS_SEEN),
+        sizing_mode="stretch_width",
+        visible=False,
+        stylesheets=[sheet],
+    )
+    return Column(
+        children=[Div(name=HEADING, text="", stylesheets=[sheet], sizing_mode="stretch_width"), table],
+        css_classes=["card", "wider"],
+        spacing=8,
+        sizing_mode="stretch_width",
+        stylesheets=[sheet],
+    )
+
+
+class ChosenRatios:
+    """Draws the choice of a page.
+
+    Args:
+        root: The page.
+    """
+
+    def __init__(self, root: Column) -> None:
+        self._table = part(root, TABLE, DataTable)
+        self._source = part(root, SOURCE, ColumnDataSource)
+        self._heading = part(root, HEADING, Div)
+        self._compressed: list[str] = []
+        self.forget()
+
+    def forget(self) -> None:
+        """Draw everything anew with the next ``draw``."""
+        self._rows: dict[str, int] | None = None
+
+    def hear(self, event: Event) -> None:
+        """Remember what changes."""
+        if isinstance(event, (RunStarted, RatiosSelected)):
+            self.forget()
+        elif isinstance(event, LayerCompressed):
+            self._compressed.append(event.layer)
+
+    def draw(self, run: RunState) -> None:
+        """Bring it up to date."""
+        if self._rows is None:
+            self._draw_all(run)
+        else:
+            self._patch(run, self._rows)
+        self._compressed.clear()
+        heading = _heading(run)
+        if self._heading.text != heading:
+            self._heading.text = heading
+
+    def _draw_all(self, run: RunState) -> None:
+        chosen = run.selection.comp_ratios if run.selection else {}
+        scale = ScoreScale.of(run)
+        rows = [_row(run, scale, number, layer) for number, layer in enumerate(chosen, start=1)]
+        self._rows = {layer: place for place, layer in enumerate(chosen)}
+        self._source.data = {field: [row[field] for row in rows] for field in FIELDS}
+        self._table.height = tables.height(len(rows), ROWS_SEEN)
+        self._table.visible = bool(rows)
+
+    def _patch(self, run: RunState, places: dict[str, int]) -> None:
+        scale = ScoreScale.of(run) if self._compressed else None
+        patches: dict[str, list[tuple[int, Any]]] = {}
+        for layer in self._compressed:
+            place = places.get(layer)
+            if place is not None and scale is not None:
+                for field, value in _row(run, scale, place + 1, layer).items():
+                    patches.setdefault(field, []).append((place, value))
+        if patches:
+            self._source.patch(patches)
+
+
+def _heading(run: RunState) -> str:
+    if run.selection is None:
+        what = "The chosen ratio of every layer appears here, with its rank and what it saves."
+        return markup.heading("Chosen ratios") + f'<p class="muted">{what}</p>'
+    chosen = run.selection.comp_ratios.values()
+    left = sum(ratio is None for ratio in chosen)
+    words = [f"{len(chosen) - left} of {wording.plural(len(chosen), 'layer')} compressed"]
+    if run.selection.achieved_comp_ratio is not None:
+        words.append(f"{quantities.share(run.selection.achieved_comp_ratio)} of the {wording.metric(run)} kept")
+    if run.selection.target_comp_ratio is not None:
+        words.append(f"target {quantities.ratio(run.selection.target_comp_ratio)}")
+    if run.finished and run.totals:
+        totals = run.totals
+        words.append(f"MACs {quantities.count(totals.macs_before)} → {quantities.count(totals.macs_after)}")
+        words.append(f"weights {quantities.count(totals.weights_before)} → {quantities.count(totals.weights_after)}")
+    return markup.heading("Chosen ratios", markup.escaped(" · ".join(words)))
+
+
+def _row(run: RunState, scale: ScoreScale, number: int, layer: str) -> dict[str, Any]:
+    ratio = run.selection.comp_ratios.get(layer) if run.selection else None
+    cell = run.scores.get(layer, {}).get(ratio) if ratio is not None else None
+    rank, achieved, macs, weights = _after(run, layer, cell)
+    info = run.layers.get(layer)
+    before = (info.macs, info.weights) if info else (None, None)
+    if ratio is None:
+        macs, weights = before
+    macs_text, weights_text = _change(before[0], macs), _change(before[1], weights)
+    kept = "left as it is" if ratio is None else f"ratio {quantities.ratio(ratio)}, rank {rank or 'not known'}"
+    return {
+        "number": number,
+        "layer": layer_name(layer),
+        "ratio": 1.0 if ratio is None else round(ratio, 6),
+        "bar": 100.0 if ratio is None else round(100 * ratio, 2),
+        "look": "alone" if ratio is None else "",
+        "title": f"{layer_name(layer)}: {kept}, MACs {macs_text}, weights {weights_text}",
+        "score": _score(cell, scale),
+        "rank": "" if rank is None else rank,
+        "achieved": "" if achieved is None else quantities.share(achieved),
+        "macs": macs,
+        "macs_text": macs_text,
+        "weights": weights,
+        "weights_text": weights_text,
+    }
+
+
+def _after(
+    run: RunState, layer: str, cell: EvalScored | None
+) -> tuple[int | None, float | None, float | None, float | None]:
+    """Rank, achieved ratio, MACs and weights of a compressed layer, as far as they are known."""
+    done = run.compressed.get(layer)
+    if done is not None:
+        return done.rank, done.achieved_comp_ratio, done.macs_after, done.weights_after
+    return (None,) * 4 if cell is None else (cell.rank, cell.achieved_comp_ratio, cell.macs, cell.weights)
+
+
+def _change(before: float | None, after: float | None) -> str:
+    if before is None and after is None:
+        return "-"
+    known = ["?" if value is None else quantities.count(value) for value in (before, after)]
+    return known[0] if before == after else " → ".join(known)
+
+
+def _score(cell: EvalScored | None, scale: ScoreScale) -> str:
+    if cell is None or cell.score is None:
+        return "|"
+    grade = scale.grade(cell.score)
+    return (
+        f"{'plain' if grade is None else f'g{grade}'}|{scale.text(cell.score)}|score with this layer alone compressed"
+    )

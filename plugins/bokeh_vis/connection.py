@@ -1,0 +1,175 @@
+"""A connection to a session of a Bokeh server that never keeps anybody waiting for longer than it says.
+
+Bokeh's own client waits for ever in several places. Here every call has a limit, and every failure is a
+``ConnectionFailed`` whose message is a clause that says what is wrong and what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, cast
+
+import bokeh
+from bokeh.client.connection import ClientConnection
+from bokeh.client.session import ClientSession
+from bokeh.client.states import WAITING_FOR_REPLY, ErrorReason
+from bokeh.settings import settings
+from bokeh.util.token import generate_jwt_token
+from tornado.ioloop import IOLoop
+
+from bokeh_vis import server_probe
+from bokeh_vis.server_probe import ConnectionFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bokeh.document import Document
+    from bokeh.protocol.message import Message
+    from bokeh.protocol.messages.patch_doc import patch_doc
+
+    from bokeh_vis.address import Address
+
+CONNECT, PULL, PUSH, ROUNDTRIP = 3.0, 5.0, 10.0, 3.0
+"""Seconds that the steps may take."""
+
+OLDEST_BOKEH = (3, 8)
+TOKEN_SECONDS = 10 * 365 * 24 * 3600
+MESSAGE_BYTES = 20 * 1024 * 1024
+"""Largest message that a plain server takes."""
+
+
+class Connection:
+    """A session of a Bokeh server, pulled. All calls must come from one thread.
+
+    Args:
+        address: Of the page.
+
+    Attributes:
+        document: In step with the server's as of the last ``roundtrip``.
+        token_seconds: Seconds for which new tabs can be opened; None where that is not known.
+
+    Raises:
+        ConnectionFailed: If there is no such server, or it cannot be talked to.
+    """
+
+    def __init__(self, address: Address) -> None:
+        server_probe.probe(address)
+        self._loop = IOLoop(make_current=False)
+        self._session = _Session(address, self._loop)
+        try:
+            with self._limit(CONNECT):
+                self._session.connect()
+            self._check_connected(address)
+            with self._limit(CONNECT):
+                version = self._session.request_server_info()["version_info"]["bokeh"]
+            _check_version(version)
+            with self._limit(PULL):
+                self._session.pull()
+        except BaseException:
+            self.close()
+            raise
+        self.document: Document = self._session.document
+        self.token_seconds = server_probe.token_seconds(address)
+
+    def roundtrip(self, limit: float = ROUNDTRIP) -> None:
+        """Send all changes of the document and take in those of others.
+
+        Raises:
+            ConnectionFailed: If the server did not confirm them within ``limit`` seconds. The connection is of no use
+                any more.
+        """
+        if not self._session.connected:
+            raise ConnectionFailed("the server has closed the connection")
+        with self._limit(limit):
+            self._session.force_roundtrip()
+
+    def close(self) -> None:
+        """Give everything back; may be called again."""
+        with contextlib.suppress(Exception):
+            self._session.close()
+        with contextlib.suppress(Exception):
+            for task in asyncio.all_tasks(self._loop.asyncio_loop):
+                task.cancel()
+            self._loop.call_later(0.02, self._loop.stop)
+            self._loop.start()
+        with contextlib.suppress(Exception):
+            self._loop.close(all_fds=True)
+
+    @contextlib.contextmanager
+    def _limit(self, seconds: float) -> Iterator[None]:
+        """Stop the loop once the time is over, and again: a step of Bokeh's may start it several times."""
+        over = False
+        handles: list[object] = []
+
+        def stop() -> None:
+            nonlocal over
+            over = True
+            self._loop.stop()
+            handles.append(self._loop.call_later(0.05, stop))
+
+        handles.append(self._loop.call_later(seconds, stop))
+        try:
+            yield
+        except ConnectionFailed:
+            raise
+        except Exception as error:
+            why = "it does not answer" if over else f"the connection broke ({type(error).__name__}: {error})"
+            raise ConnectionFailed(why) from error
+        finally:
+            self._loop.remove_timeout(handles[-1])
+        if over:
+            raise ConnectionFailed("it does not answer")
+
+    def _check_connected(self, address: Address) -> None:
+        session = self._session
+        if session.connected:
+            return
+        if session.error_reason is ErrorReason.HTTP_ERROR and session.error_code not in (None, 500):
+            raise server_probe.another_server(address, int(session.error_code or 0))
+        raise ConnectionFailed(
+            "it refuses the session; if it signs sessions, set BOKEH_SIGN_SESSIONS=yes and its BOKEH_SECRET_KEY in the "
+            "environment before Python starts"
+        )
+
+
+class _Session(ClientSession):
+    """A session whose token does not expire while the page lives, and that sees what others change."""
+
+    def __init__(self, address: Address, loop: IOLoop) -> None:
+        super().__init__(session_id=address.session_id, websocket_url=address.websocket, io_loop=loop)  # type: ignore[arg-type]
+        self._connection = _Connection(
+            session=self, websocket_url=address.websocket, io_loop=loop, max_message_size=MESSAGE_BYTES
+        )
+
+    @property
+    def token(self) -> str:
+        """What opens the session; a server hands the one that created it to all tabs."""
+        return generate_jwt_token(
+            self.id,
+            secret_key=settings.secret_key_bytes(),
+            signed=settings.sign_sessions(),
+            expiration=TOKEN_SECONDS,
+        )
+
+
+class _Connection(ClientConnection):
+    """Takes in the changes of others also while it waits for a reply, when Bokeh's would drop them."""
+
+    async def _pop_message(self) -> Message[Any] | None:
+        while True:
+            message = await super()._pop_message()
+            waiting = isinstance(self._state, WAITING_FOR_REPLY)
+            if message is None or message.msgtype != "PATCH-DOC" or not waiting:
+                return message
+            if self._session.document is not None:
+                self._session._handle_patch(cast("patch_doc", message))  # noqa: SLF001 -- there is no public way
+
+
+def _check_version(version: str) -> None:
+    parts = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if parts < OLDEST_BOKEH:
+        raise ConnectionFailed(
+            f"it runs Bokeh {version}, which cannot talk to the {bokeh.__version__} here; "
+            "install bokeh 3.8 or newer where the server runs (pip install -U 'bokeh>=3.8')"
+        )

@@ -1,0 +1,116 @@
+"""Score against ratio for the layers that a viewer ticks; which ones and their lines are each tab's own business."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from bokeh.models import Column, ColumnDataSource, HoverTool, Range1d
+from bokeh.models.annotations import Legend, LegendItem, Span, Title
+from bokeh.models.widgets.markups import Div
+from bokeh.plotting import figure
+
+from aimet_hooks.presentation.score_scale import ScoreScale
+from bokeh_vis import markup, theme
+from bokeh_vis.parts import part
+
+if TYPE_CHECKING:
+    from bokeh.models import InlineStyleSheet
+
+    from aimet_hooks.run_state import RunState
+
+FIGURE, LINES, POINTS, MARKS = "curves_figure", "curves", "curve_points", "curve_marks"
+HEADING, BASELINE, THRESHOLD = "curves_heading", "baseline", "threshold"
+HEIGHT = 470
+
+
+def build(sheet: InlineStyleSheet) -> Column:
+    """Curves without any layer."""
+    dots: dict[str, Any] = {"x": [], "y": [], "name": [], "color": [], "text": []}
+    lines = ColumnDataSource(name=LINES, data={"xs": [], "ys": [], "name": [], "color": []})
+    points, marks = (ColumnDataSource(name=name, data=dict(dots)) for name in (POINTS, MARKS))
+    plot = figure(
+        name=FIGURE,
+        height=HEIGHT,
+        sizing_mode="stretch_width",
+        x_range=Range1d(start=0, end=1.02),
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color=None,
+        title=Title(text="", text_color=theme.TEXT, text_font_style="normal"),
+        tools="pan,box_zoom,reset,save",
+        toolbar_location="right",
+    )
+    plot.toolbar.logo = None
+    plot.toolbar.autohide = True
+    drawn = plot.multi_line("xs", "ys", source=lines, line_color="color", line_width=2.5, line_join="round")
+    dotted = plot.scatter("x", "y", source=points, color="color", size=7)
+    starred = plot.scatter("x", "y", source=marks, color="color", size=15, marker="diamond", line_color=theme.TEXT)
+    tips = [("layer", "@name"), ("ratio", "@x"), ("score", "@text")]
+    plot.add_tools(HoverTool(renderers=[dotted, starred], tooltips=tips))
+    legend = Legend(
+        items=[LegendItem(label={"field": "name"}, renderers=[cast("Any", drawn)])],
+        ncols=2,
+        background_fill_color=None,
+        border_line_color=None,
+        label_text_color=theme.TEXT,
+        label_text_font_size="12px",
+        glyph_width=16,
+    )
+    plot.add_layout(legend, "above")
+    plot.add_layout(_line(BASELINE, "solid"))
+    plot.add_layout(_line(THRESHOLD, "dashed"))
+    _style(plot)
+    heading = Div(name=HEADING, text="", stylesheets=[sheet], sizing_mode="stretch_width")
+    return Column(
+        children=[heading, plot],
+        css_classes=["card", "wide"],
+        spacing=8,
+        sizing_mode="stretch_width",
+        stylesheets=[sheet],
+    )
+
+
+def _line(name: str, dash: str) -> Span:
+    return Span(name=name, dimension="width", line_color=theme.TEXT, line_dash=dash, line_width=1.5, visible=False)
+
+
+def _style(plot: figure) -> None:
+    for axis, label in ((plot.xaxis[0], "ratio: share of the layer's cost that is kept"), (plot.yaxis[0], "score")):
+        axis.axis_label = label
+        axis.axis_label_text_font_style = "normal"
+        axis.axis_label_text_color = axis.major_label_text_color = theme.TEXT
+        axis.axis_line_color = axis.major_tick_line_color = theme.LINE
+        axis.minor_tick_line_color = None
+    plot.grid.grid_line_color = theme.LINE
+    plot.grid.grid_line_alpha = 0.5
+
+
+class Curves:
+    """Draws what all tabs share of the curves: baseline, threshold, words.
+
+    Args:
+        root: The page.
+    """
+
+    def __init__(self, root: Column) -> None:
+        self._heading = part(root, HEADING, Div)
+        self._lines = {name: part(root, name, Span) for name in (BASELINE, THRESHOLD)}
+
+    def draw(self, run: RunState) -> None:
+        """Bring it up to date."""
+        scale = ScoreScale.of(run) if run.baseline or run.finished else None
+        threshold = run.selection.threshold if run.selection else None
+        for name, score in ((BASELINE, scale.baseline if scale else None), (THRESHOLD, threshold)):
+            line = self._lines[name]
+            if score is not None and line.location != score:
+                line.location = score
+            line.visible = score is not None
+        words = []
+        if scale is not None and scale.baseline is not None:
+            words.append(f"solid line: baseline {scale.text(scale.baseline)}")
+            if threshold is not None:
+                words.append(f"dashed: threshold {scale.text(threshold)}, which every greedy choice reaches")
+        if run.selection is not None and run.exploration is not None:
+            words.append("diamond: chosen")
+        heading = markup.heading("Score by ratio")
+        self._heading.text = f'{heading}<p class="muted">{markup.escaped(" · ".join(words))}</p>' if words else heading

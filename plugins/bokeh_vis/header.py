@@ -1,0 +1,231 @@
+"""The top of the page: which run, what it does, how long it will take, and what came of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bokeh.models.widgets.markups import Div
+
+from aimet_hooks.presentation import quantities, wording
+from aimet_hooks.presentation.score_scale import ScoreScale
+from bokeh_vis import insights, markup
+from bokeh_vis.insights import Insights
+from bokeh_vis.markup import escaped, tile
+from bokeh_vis.parts import part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bokeh.models import Column, InlineStyleSheet
+
+    from aimet_hooks.run_state import RunState
+
+NAME = "header"
+INSIGHTS_LAST = 2.0
+"""Seconds for which insights are shown before they are made anew."""
+
+LONG_SILENCE = 10.0
+"""Seconds without an event that are worth a word, unless evaluations take that long anyway."""
+
+MOST_NAMES, MOST_NOTES, MOST_ERRORS = 3, 8, 3
+
+HOW_TO_START = """
+<p>Start a run with this page's server as <code>visualization_url</code>:</p>
+<pre>compress_model(model, eval_callback, ..., visualization_url="http://localhost:5006/")</pre>
+<pre>aimet-hooks demo --visualization-url http://localhost:5006/</pre>
+<p class="muted">The page follows by itself, in every open tab.</p>
+"""
+
+
+def build(sheet: InlineStyleSheet) -> Div:
+    """The header of a page that waits for a run."""
+    return Div(
+        name=NAME,
+        text=_title("Waiting for a run", "waiting", "") + HOW_TO_START,
+        css_classes=["card"],
+        sizing_mode="stretch_width",
+        stylesheets=[sheet],
+    )
+
+
+class Header:
+    """Draws the header of a page.
+
+    Args:
+        root: The page.
+    """
+
+    def __init__(self, root: Column) -> None:
+        self._div = part(root, NAME, Div)
+        self._insights = Insights()
+        self._insights_of: tuple[str, int] = ("", 0)
+        self._insights_at = 0.0
+
+    def draw(self, run: RunState, *, now: float, notice: str = "") -> None:
+        """Bring it up to date.
+
+        Args:
+            run: The run.
+            now: Seconds since the epoch, for ages and forecasts.
+            notice: A sentence about the page itself; "": none.
+        """
+        text = "".join(self._sections(run, now, notice))
+        if self._div.text != text:
+            self._div.text = text
+
+    def _sections(self, run: RunState, now: float, notice: str) -> Iterator[str]:
+        yield _title(*_titles(run))
+        if notice:
+            yield f'<div class="notice">{escaped(notice)}</div>'
+        if run.started is None:
+            yield HOW_TO_START
+            return
+        if run.failed is not None:
+            yield f'<div class="notice bad">{escaped(wording.failure(run.failed))}</div>'
+        if run.exploration is not None or run.progress is not None:
+            yield _progress(run, now)
+        tiles = "".join([*_outcome(run), *_figures(run)])
+        yield f'<div class="tiles">{tiles}</div>' if tiles else ""
+        sentences = [*self._sentences(run, now), *_failures(run)]
+        if sentences:
+            yield f'<div class="sentences">{"".join(f"<div>{sentence}</div>" for sentence in sentences)}</div>'
+        for note in run.notes[:MOST_NOTES]:
+            yield f'<div class="notice">{escaped(wording.message(note))}</div>'
+
+    def _sentences(self, run: RunState, now: float) -> Iterator[str]:
+        found = self._current_insights(run, now)
+        if found.spread is not None:
+            yield (
+                f"<b>Noise:</b> at ratio {quantities.ratio(found.spread_ratio)} half of the layers lie within "
+                f'<span class="number">±{found.spread:.2g}</span> points of the baseline.'
+            )
+        if found.known:
+            yield f"<b>Free</b> (under {insights.FREE:g} points at the lowest known ratio): {_names(found.free)}"
+            yield f"<b>Sacred</b> (over {insights.SACRED:g} points at the highest): {_names(found.sacred)}"
+
+    def _current_insights(self, run: RunState, now: float) -> Insights:
+        """Insights that are made anew at most every two seconds, and at the end."""
+        known = (run.run_id, run.completed)
+        is_due = abs(now - self._insights_at) >= INSIGHTS_LAST or run.phase != "exploring"
+        if known != self._insights_of and (is_due or known[0] != self._insights_of[0]):
+            self._insights, self._insights_of, self._insights_at = insights.of(run), known, now
+        return self._insights
+
+
+def _title(title: str, state: str, subtitle: str) -> str:
+    """The first lines; all is HTML already."""
+    look = {"done": "done", "waiting": "", "failed": "failed", "interrupted": "failed", "terminated": "failed"}
+    badge = f'<span class="badge {look.get(state, "active")}">{state}</span>' if state else ""
+    below = f'<div class="subtitle">{subtitle}</div>' if subtitle else ""
+    return f'<div class="title"><h1>{title}</h1>{badge}</div>{below}'
+
+
+def _titles(run: RunState) -> tuple[str, str, str]:
+    """Title, state and subtitle."""
+    names = wording.titles(run)
+    if run.started is None:
+        return "Waiting for a run", "waiting", ""
+    title = names[0] if names else "a run without a name"
+    return escaped(title), _state(run), escaped(" · ".join(names[1:]))
+
+
+def _state(run: RunState) -> str:
+    if run.failed is not None:
+        return wording.end_without_result(run.failed)
+    if run.started is not None and not run.started.fingerprint and run.phase in ("exploring", "selected"):
+        return "recorded"  # a bare table or choice: nothing goes on
+    if run.phase == "exploring" and run.completed >= run.total:
+        return "selecting"
+    if run.phase == "preparing" and run.skipped and run.progress is None:
+        return "evaluating the baseline"
+    names = {"waiting": "waiting", "preparing": "preparing", "exploring": "exploring", "selected": "compressing"}
+    return names.get(run.phase, "done" if run.phase == "finished" else run.phase)
+
+
+def _progress(run: RunState, now: float) -> str:
+    """Bar, what is done, how fast, how long it will take, how long nothing came."""
+    completed, total = run.completed, run.total
+    if run.progress is not None:
+        completed, total = run.progress.completed, run.progress.total
+    share = 100.0 * completed / total if total else 0.0
+    facts = [f"<b>{completed} / {total}</b> {'cells' if run.progress is None else escaped(run.progress.stage)}"]
+    if run.phase == "exploring":
+        facts += _pace(run, now)
+    elapsed = (run.time if run.finished or run.failed else max(now, run.time)) - run.begin
+    if run.begin:
+        facts.append(f"{quantities.duration(elapsed)} elapsed")
+    last = run.last_cell
+    if last is not None and run.phase == "exploring":
+        seconds = f" in {last.seconds:.3g} s" if last.seconds else ""
+        facts.append(f"last: {markup.layer(last.layer)} at {quantities.ratio(last.comp_ratio)}{seconds}")
+    silence = now - run.time
+    usual = max(LONG_SILENCE, 5 / run.rate if run.rate else LONG_SILENCE)
+    if not run.finished and not run.failed and silence > usual:
+        facts.append(f'<span class="warning">nothing new for {quantities.duration(silence)}</span>')
+    shown = "".join(f'<span class="number">{fact}</span>' for fact in facts)
+    return f'<div class="progress"><div class="track"><i style="width:{share:.1f}%"></i></div>{shown}</div>'
+
+
+def _pace(run: RunState, now: float) -> list[str]:
+    pace = []
+    if run.rate is not None:
+        pace.append(quantities.rate(run.rate))
+    if run.eta is not None and run.completed < run.total:
+        pace.append(f"{quantities.duration(max(0.0, run.eta - max(0.0, now - run.time)))} left")
+    return pace
+
+
+def _outcome(run: RunState) -> Iterator[str]:
+    """What came of the run: scores and costs, before and after."""
+    finished = run.finished
+    if finished is None:
+        return
+    scale, totals = ScoreScale.of(run), run.totals
+    lost = scale.drop(finished.compressed_score)
+    change = "" if lost is None else f"{-lost:+.2f} points"
+    before, after = scale.text(finished.baseline_score), scale.text(finished.compressed_score)
+    yield tile("score", f"{before} → {after}", change)
+    kept = {"MACs": finished.mac_ratio, "weights": finished.memory_ratio}
+    costs = {"MACs": totals[:2], "weights": totals[2:]} if totals else {}
+    for what, ratio in kept.items():
+        sizes = " → ".join(quantities.count(size) for size in costs.get(what, ()))
+        yield tile(f"{what} kept", quantities.share(ratio), sizes)
+    others = run.baseline.metrics if run.baseline else {}
+    for name, value in finished.metrics.items():
+        yield tile(
+            escaped(name), " → ".join(f"{known:.4g}" for known in (others.get(name), value) if known is not None)
+        )
+
+
+def _figures(run: RunState) -> Iterator[str]:
+    """What is known from the start."""
+    if run.baseline is not None and run.finished is None:
+        scale = ScoreScale.of(run)
+        yield tile("baseline score", scale.text(run.baseline.score), f"evaluated in {run.baseline.seconds:.3g} s")
+    if run.coverage is not None and run.exploration is not None:
+        yield tile("the table covers", f"{run.coverage:.0%}", f"of the {wording.metric(run)}")
+    if run.exploration is not None and run.exploration.lowest_comp_ratio is not None:
+        yield tile("lowest reachable ratio", quantities.ratio(round(run.exploration.lowest_comp_ratio, 3)))
+    if run.selection is not None and run.selection.achieved_comp_ratio is not None and run.finished is None:
+        yield tile("chosen", quantities.share(run.selection.achieved_comp_ratio), f"of the {wording.metric(run)} kept")
+    if run.lowest_chosen is not None:
+        yield tile("worst chosen cell", ScoreScale.of(run).text(run.lowest_chosen), "one layer compressed")
+    if run.skipped:
+        yield tile("skipped", wording.plural(len(run.skipped), "layer"))
+
+
+def _failures(run: RunState) -> Iterator[str]:
+    if not run.failures:
+        return
+    failed = (cell for row in run.scores.values() for cell in row.values() if cell.score is None)
+    reasons = dict.fromkeys(wording.message(cell.error or "no reason was recorded") for cell in failed)
+    shown = "; ".join(escaped(reason) for reason in list(reasons)[:MOST_ERRORS])
+    yield f'<span class="warning"><b>{wording.plural(run.failures, "cell")} failed:</b></span> {shown}'
+
+
+def _names(layers: tuple[str, ...]) -> str:
+    if not layers:
+        return "none"
+    names = ", ".join(markup.layer(name) for name in layers[:MOST_NAMES])
+    more = f", … ({len(layers)} layers)" if len(layers) > MOST_NAMES else ""
+    return f"{names}{more}"

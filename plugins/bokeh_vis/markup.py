@@ -1,0 +1,28 @@
+"""Small pieces of HTML, with everything that comes from outside escaped."""
+
+from __future__ import annotations
+
+import html
+
+from aimet_hooks.presentation import text
+
+
+def escaped(value: str) -> str:
+    """Text from outside as it can stand between tags and in an attribute: on one line, nothing that steers."""
+    return html.escape(text.clean(value), quote=True)
+
+
+def layer(name: str) -> str:
+    """The name of a layer, as ``escaped``."""
+    return html.escape(text.layer_name(name), quote=True)
+
+
+def tile(label: str, value: str, more: str = "") -> str:
+    """A figure with what it is; both are HTML already."""
+    small = f" <small>{more}</small>" if more else ""
+    return f'<div class="tile"><dt>{label}</dt><dd>{value}{small}</dd></div>'
+
+
+def heading(title: str, more: str = "") -> str:
+    """The heading of a part of the page; both are HTML already."""
+    return f"<h2>{title}{f'<small>{more}</small>' if more else ''}</h2>"

@@ -1,0 +1,248 @@
+"""The table of scores, layers by ratios, filling up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bokeh.models import Column, ColumnDataSource
+from bokeh.models.widgets.markups import Div
+from bokeh.models.widgets.tables import DataTable
+
+from aimet_hooks.events import EvalScored, ExplorationStarted, RatiosSelected, RunStarted
+from aimet_hooks.presentation import quantities, wording
+from aimet_hooks.presentation.score_scale import LABELS, ScoreScale
+from aimet_hooks.presentation.text import layer_name
+from bokeh_vis import markup, tables
+from bokeh_vis.parts import part
+
+if TYPE_CHECKING:
+    from bokeh.models import InlineStyleSheet
+
+    from aimet_hooks.events import Event
+    from aimet_hooks.run_state import RunState
+
+SOURCE, TABLE, HEADING, LEGEND = "cells", "score_table", "score_heading", "score_legend"
+FIRST_COLUMNS = 3
+"""Columns before those of the ratios: number, name, share of the cost."""
+
+CELLS_AT_ONCE = 100_000
+"""Cells that go into one message."""
+
+ROWS_SEEN = 18
+FITTING = 12
+"""Columns that fit beside one another; more of them scroll."""
+
+LONGEST_TITLE = 240
+
+Key = tuple[str, float]
+
+
+def build(columns: int, sheet: InlineStyleSheet) -> Column:
+    """An empty table with room for so many ratios."""
+    names = ["number", "layer", "share", "share_bar", *(f"cell_{place}" for place in range(columns))]
+    empty: dict[str, Any] = {name: [] for name in names}
+    table = DataTable(
+        name=TABLE,
+        source=ColumnDataSource(name=SOURCE, data=empty),
+        columns=[
+            tables.column("number", "#", 34, tables.NUMBER),
+            tables.column("layer", "layer", 190),
+            tables.column("share", "share of cost", 96, tables.SHARE),
+            *(tables.score_column(f"cell_{place}", 58) for place in range(columns)),
+        ],
+        selectable="checkbox",
+        index_position=None,
+        scroll_to_selection=False,
+        reorderable=False,
+        row_height=tables.ROW,
+        height=tables.height(0, ROWS_SEEN),
+        sizing_mode="stretch_width",
+        stylesheets=[sheet],
+    )
+    return Column(
+        children=[
+            Div(name=HEADING, text="", stylesheets=[sheet], sizing_mode="stretch_width"),
+            table,
+            Div(name=LEGEND, text="", stylesheets=[sheet], sizing_mode="stretch_width"),
+        ],
+        css_classes=["card", "wider"],
+        spacing=8,
+        sizing_mode="stretch_width",
+        stylesheets=[sheet],
+    )
+
+
+class ScoreTable:
+    """Draws the table of a page.
+
+    Args:
+        root: The page.
+    """
+
+    def __init__(self, root: Column) -> None:
+        self._table = part(root, TABLE, DataTable)
+        self._source = part(root, SOURCE, ColumnDataSource)
+        self._heading = part(root, HEADING, Div)
+        self._legend = part(root, LEGEND, Div)
+        self._changed: dict[Key, None] = {}
+        self._last: Key | None = None
+        self.forget()
+
+    @property
+    def columns(self) -> int:
+        """For how many ratios there is room."""
+        return len(self._table.columns) - FIRST_COLUMNS
+
+    def forget(self) -> None:
+        """Draw everything anew with the next ``draw``."""
+        self._rows_drawn: int | None = None
+        self._rows: dict[str, int] = {}
+        self._columns: dict[float, int] = {}
+        self._scale = ScoreScale(None, 0.01, higher_is_better=True)
+
+    def hear(self, event: Event) -> None:
+        """Remember which cells change; takes constant time but for a choice, which is one step a layer."""
+        if isinstance(event, EvalScored):
+            self._mark_last((event.layer, event.comp_ratio))
+        elif isinstance(event, RatiosSelected):
+            self._mark_last(None)
+            self._changed |= {(layer, ratio): None for layer, ratio in event.comp_ratios.items() if ratio is not None}
+        elif isinstance(event, (RunStarted, ExplorationStarted)):
+            self._last = None
+            self.forget()
+
+    def _mark_last(self, key: Key | None) -> None:
+        for changed in (self._last, key):
+            if changed is not None:
+                self._changed[changed] = None
+        self._last = key
+
+    def row_of(self, layer: str | None) -> int | None:
+        """Place of a layer in the table."""
+        return None if layer is None else self._rows.get(layer)
+
+    def draw(self, run: RunState) -> bool:
+        """Bring it up to date; whether there is more to draw."""
+        if self._rows_drawn is None:
+            self._begin(run)
+        else:
+            self._patch(run)
+        self._stream(run)
+        self._changed.clear()
+        self._draw_words(run)
+        return (self._rows_drawn or 0) < len(self._rows)
+
+    def _begin(self, run: RunState) -> None:
+        """Columns and an empty table; rows come with ``_stream``."""
+        self._rows = {layer: row for row, layer in enumerate(run.scores)}
+        self._columns = {ratio: place for place, ratio in enumerate(run.candidates[: self.columns])}
+        self._scale = ScoreScale.of(run)
+        self._largest = max((self._cost(run, layer) or 0.0 for layer in self._rows), default=0.0)
+        for place in range(self.columns):
+            column = self._table.columns[FIRST_COLUMNS + place]
+            shown = place < len(self._columns)
+            column.title = quantities.ratio(run.candidates[place]) if shown else ""
+            column.visible = shown
+        share = self._table.columns[2]
+        share.title, share.visible = f"{wording.metric(run)}", self._largest > 0
+        fits = len(self._columns) <= FITTING
+        self._table.autosize_mode = "force_fit" if fits else "none"
+        self._table.frozen_columns = None if fits else FIRST_COLUMNS
+        self._table.height = tables.height(len(self._rows), ROWS_SEEN)
+        self._rows_drawn = 0
+
+    def _patch(self, run: RunState) -> None:
+        patches: dict[str, list[tuple[int, str]]] = {}
+        for layer, ratio in self._changed:
+            row, column = self._rows.get(layer), self._columns.get(ratio)
+            if row is not None and column is not None and row < (self._rows_drawn or 0):
+                patches.setdefault(f"cell_{column}", []).append((row, self._cell(run, layer, ratio)))
+        if patches:
+            self._source.patch(patches)
+
+    def _stream(self, run: RunState) -> None:
+        """Rows that are not there yet, as many as go into one message."""
+        begin = self._rows_drawn or 0
+        layers = list(self._rows)[begin : begin + max(1, CELLS_AT_ONCE // max(1, self.columns))]
+        if begin and not layers:
+            return
+        shares = [self._share(run, layer) for layer in layers]
+        data: dict[str, Any] = {
+            "number": list(range(begin + 1, begin + 1 + len(layers))),
+            "layer": [layer_name(layer) for layer in layers],
+            "share": [None if share is None else round(100 * share, 3) for share in shares],
+            "share_bar": [self._bar(run, layer) for layer in layers],
+        }
+        ratios = list(self._columns)
+        for place in range(self.columns):
+            shown = place < len(ratios)
+            data[f"cell_{place}"] = [self._cell(run, layer, ratios[place]) if shown else "" for layer in layers]
+        if begin:
+            self._source.stream(data)
+        elif layers or self._source.data["layer"]:
+            self._source.data = data
+        self._rows_drawn = begin + len(layers)
+
+    def _cell(self, run: RunState, layer: str, ratio: float) -> str:
+        cell = run.scores[layer].get(ratio)
+        if cell is None:
+            exists = run.exploration is None or ratio in run.ratios_of(layer)
+            return "|" if exists else "none||saves nothing at this ratio"
+        chosen = " chosen" if run.selection and run.selection.comp_ratios.get(layer) == ratio else ""
+        last = " last" if self._last == (layer, ratio) else ""
+        if cell.score is None:
+            why = wording.message(cell.error or "no reason was recorded")[:LONGEST_TITLE]
+            return f"failed{chosen}{last}|failed|{why.replace('|', '/')}"
+        grade = self._scale.grade(cell.score)
+        look = "plain" if grade is None else f"g{grade}"
+        return f"{look}{chosen}{last}|{self._scale.text(cell.score)}"
+
+    @staticmethod
+    def _cost(run: RunState, layer: str) -> float | None:
+        return run.cost(layer) if layer in run.layers else None
+
+    def _share(self, run: RunState, layer: str) -> float | None:
+        cost = self._cost(run, layer)
+        return cost / run.total_cost if cost is not None and run.total_cost else None
+
+    def _bar(self, run: RunState, layer: str) -> float:
+        return round(100 * (self._cost(run, layer) or 0.0) / self._largest, 1) if self._largest else 0.0
+
+    def _draw_words(self, run: RunState) -> None:
+        layers = len(self._rows)
+        more = f"{wording.plural(layers, 'layer')} by {wording.plural(len(self._columns), 'ratio')}" if layers else ""
+        better = wording.direction(run) if run.started else ""
+        explained = " · ".join(markup.escaped(word) for word in (more, better) if word)
+        heading = markup.heading("Scores with one layer compressed", explained)
+        if run.exploration is None:
+            heading += f'<p class="muted">{self._why_empty(run)}</p>'
+        elif run.selection is None:
+            heading += '<p class="muted">Tick layers to see their curves; click a heading to sort.</p>'
+        self._heading.text = heading
+        self._legend.text = _legend(run, self._scale) if layers else ""
+
+    @staticmethod
+    def _why_empty(run: RunState) -> str:
+        if run.started is None:
+            return "The table appears when the layers of a run are known, and fills up score by score."
+        if run.selection is not None:
+            return "No scores were evaluated: the ratios were given."
+        return "The table appears as soon as every layer has been tried once."
+
+
+def _legend(run: RunState, scale: ScoreScale) -> str:
+    """What colours and marks stand for."""
+    parts = []
+    if scale.baseline is not None:
+        parts.append("points lost, up to")
+        labels = ("about 0", *LABELS[1:])
+        parts += [f'<b class="g{grade}">{label.replace(">", "&gt;")}</b>' for grade, label in enumerate(labels)]
+        parts.append(f"1 point = {scale.point:.3g}")
+    if run.selection is not None:
+        parts.append('<b class="chosen">chosen</b>')
+    elif run.last_cell is not None:
+        parts.append('<b class="last">latest</b>')
+    if run.failures:
+        parts.append('<b class="failed">failed</b>')
+    parts.append('<b class="none">saves nothing</b>')
+    return f'<div class="legend">{" ".join(parts)}</div>'

@@ -1,0 +1,150 @@
+// All that a tab derives from the page by itself. Runs when the page was drawn (control), when layers were ticked
+// (cells.selected) and when the tab has been laid out (figure); the state of the tab is kept on the window.
+//
+// control, cells, table, choices, choices_table, curves, points, marks, figure, quiet, colours: models and values
+
+const tab = window.aimet_hooks_tab ??= {heard: 0, beat: null, reloads: control.data.reloads[0], dirty: new Set(), lost: false}
+const columns = table.columns.slice(3).filter((column) => column.visible)
+const MOST_CURVES = colours.length
+
+// ---- tables: Bokeh does not repaint cells whose values alone have changed ----
+
+function watch_for_changes(source) {
+  const mark = () => tab.dirty.add(source)
+  for (const signal of [source.patching, source.streaming, source.properties.data.change]) signal.connect(mark)
+}
+
+function repaint() {
+  if (tab.dirty.delete(cells)) table.view.change.emit()
+  if (tab.dirty.delete(choices)) choices_table.view.change.emit()
+}
+
+// ---- curves: the ticked layers; else the one that is being evaluated; else those that cost most ----
+
+function rows_to_draw() {
+  const ticked = cells.selected.indices
+  if (ticked.length > 0) return ticked
+  const current = control.data.current[0]
+  if (current !== null) return [current]
+  const order = [...cells.data.share.keys()]
+  if (cells.data.share.some((share) => share !== null)) order.sort((a, b) => cells.data.share[b] - cells.data.share[a])
+  return order.slice(0, 5)
+}
+
+function shortened(name) {
+  return name.length <= 34 ? name : `${name.slice(0, 16)}…${name.slice(-17)}`
+}
+
+function draw_curves() {
+  const rows = rows_to_draw().filter((row) => row < cells.data.layer.length)
+  const lines = {xs: [], ys: [], name: [], color: []}
+  const dots = {x: [], y: [], name: [], color: [], text: []}
+  const stars = {x: [], y: [], name: [], color: [], text: []}
+  rows.slice(0, MOST_CURVES).forEach((row, number) => {
+    const name = cells.data.layer[row]
+    const xs = [], ys = []
+    for (const column of columns) {
+      const [look, text] = cells.data[column.field][row].split("|")
+      const x = Number.parseFloat(column.title), y = Number.parseFloat(text)
+      if (!Number.isFinite(y)) continue
+      xs.push(x)
+      ys.push(y)
+      const into = look.split(" ").includes("chosen") ? stars : dots
+      into.x.push(x); into.y.push(y); into.name.push(name); into.color.push(colours[number]); into.text.push(text)
+    }
+    lines.xs.push(xs); lines.ys.push(ys); lines.name.push(shortened(name)); lines.color.push(colours[number])
+  })
+  const drawn = JSON.stringify([lines, stars])
+  if (drawn === tab.drawn) return
+  tab.drawn = drawn
+  curves.data = lines
+  points.data = dots
+  marks.data = stars
+  const left_out = rows.length - MOST_CURVES
+  figure.title.text = left_out > 0 ? `the first ${MOST_CURVES} of ${rows.length} ticked layers` : ""
+}
+
+// ---- ticked layers survive a reload ----
+
+function remember_ticked() {
+  const names = cells.selected.indices.map((row) => cells.data.layer[row])
+  if (names.length > 0 || tab.restored) sessionStorage.setItem("aimet_hooks_ticked", JSON.stringify(names))
+}
+
+function restore_ticked() {
+  if (tab.restored || cells.data.layer.length === 0) return
+  tab.restored = true
+  const names = new Set(JSON.parse(sessionStorage.getItem("aimet_hooks_ticked") ?? "[]"))
+  const rows = [...cells.data.layer.keys()].filter((row) => names.has(cells.data.layer[row]))
+  if (rows.length > 0 && cells.selected.indices.length === 0) cells.selected.indices = rows
+}
+
+// ---- the server and the process behind the page ----
+
+function say(text) {
+  const box = text === "" ? "" : `<div class="quiet">${text}</div>` // only texts of this file
+  if (quiet.text !== box) quiet.text = box
+}
+
+function every_second() {
+  const {live} = control.data
+  if (tab.lost) say("The server is gone; the page comes back by itself when it answers.")
+  else if (live[0] && performance.now() - tab.heard > 6000)
+    say(`No update for ${Math.round((performance.now() - tab.heard) / 1000)} s: the process that draws this page is gone or stuck.`)
+  else say("")
+}
+
+const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds))
+
+async function answers(url, check) {
+  try {
+    const reply = await fetch(url, {cache: "no-store"})
+    return reply.ok && check(await reply.text())
+  } catch {
+    return false
+  }
+}
+
+async function come_back() {
+  const script = [...document.scripts].map((element) => element.src).find((src) => src.includes("static/js/bokeh"))
+  while (!await answers(script, () => true)) await pause(2)
+  await pause(6) // the run needs that long at most to build its page; asking for it earlier would make an empty one
+  while (!await answers(location.href, (page) => /"root_ids":\s*\["/.test(page))) await pause(2)
+  location.reload()
+}
+
+function follow_connection() {
+  const bokeh_document = control.document
+  bokeh_document.config.reconnect_session = false // it would put an empty page in the place of this one
+  bokeh_document.config.notify_connection_status = false
+  bokeh_document.on_event("connection_lost", () => {
+    if (tab.lost) return
+    tab.lost = true
+    every_second()
+    void come_back()
+  })
+}
+
+// ---- what happens now ----
+
+if (tab.document !== control.document) {
+  tab.document = control.document
+  watch_for_changes(cells)
+  watch_for_changes(choices)
+  tab.dirty.add(cells)
+  tab.dirty.add(choices)
+  follow_connection()
+  if (tab.timer === undefined && location.protocol !== "file:") tab.timer = setInterval(every_second, 1000)
+}
+if (control.data.beat[0] !== tab.beat) {
+  tab.beat = control.data.beat[0]
+  tab.heard = performance.now()
+}
+if (control.data.reloads[0] > tab.reloads) {
+  tab.reloads = control.data.reloads[0]
+  setTimeout(() => location.reload(), 1000)
+}
+restore_ticked()
+if (cb_obj === cells.selected) remember_ticked()
+repaint()
+draw_curves()

@@ -1,0 +1,103 @@
+"""The layers that are not compressed, each with its reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bokeh.models import Column, ColumnDataSource
+from bokeh.models.widgets.markups import Div
+from bokeh.models.widgets.tables import DataTable
+
+from aimet_hooks.events import LayerSkipped, RunStarted
+from aimet_hooks.presentation import wording
+from aimet_hooks.presentation.text import clean, layer_name
+from bokeh_vis import markup, tables
+from bokeh_vis.parts import part
+
+if TYPE_CHECKING:
+    from bokeh.models import InlineStyleSheet
+
+    from aimet_hooks.events import Event
+    from aimet_hooks.run_state import RunState
+
+SOURCE, TABLE, HEADING = "skipped", "skipped_table", "skipped_heading"
+FIELDS = ("layer", "kind", "share", "share_bar", "reason")
+ROWS_SEEN = 14
+
+
+def build(sheet: InlineStyleSheet) -> Column:
+    """A table of nothing skipped."""
+    empty: dict[str, Any] = {field: [] for field in FIELDS}
+    table = DataTable(
+        name=TABLE,
+        source=ColumnDataSource(name=SOURCE, data=empty),
+        columns=[
+            tables.column("layer", "layer", 150),
+            tables.column("kind", "kind", 80),
+            tables.column("share", "share of cost", 90, tables.SHARE),
+            tables.column("reason", "reason", 320),
+        ],
+        index_position=None,
+        selectable=False,
+        reorderable=False,
+        row_height=tables.ROW,
+        height=tables.height(0, ROWS_SEEN),
+        sizing_mode="stretch_width",
+        visible=False,
+        stylesheets=[sheet],
+    )
+    return Column(
+        children=[Div(name=HEADING, text="", stylesheets=[sheet], sizing_mode="stretch_width"), table],
+        css_classes=["card", "wide"],
+        spacing=8,
+        sizing_mode="stretch_width",
+        stylesheets=[sheet],
+    )
+
+
+class SkippedLayers:
+    """Draws the skipped layers of a page.
+
+    Args:
+        root: The page.
+    """
+
+    def __init__(self, root: Column) -> None:
+        self._table = part(root, TABLE, DataTable)
+        self._source = part(root, SOURCE, ColumnDataSource)
+        self._heading = part(root, HEADING, Div)
+        self.forget()
+
+    def forget(self) -> None:
+        """Draw everything anew with the next ``draw``."""
+        self._drawn = False
+
+    def hear(self, event: Event) -> None:
+        """Remember that there is something to draw."""
+        if isinstance(event, (LayerSkipped, RunStarted)):
+            self.forget()
+
+    def draw(self, run: RunState) -> None:
+        """Bring it up to date."""
+        if self._drawn:
+            return
+        self._drawn = True
+        total = run.total_cost
+        shares = [run.cost(layer) / total if total and layer in run.layers else 0.0 for layer in run.skipped]
+        largest = max(shares, default=0.0)
+        self._source.data = {
+            "layer": [layer_name(layer) for layer in run.skipped],
+            "kind": [clean(run.layers[layer].kind) if layer in run.layers else "" for layer in run.skipped],
+            "share": [round(100 * share, 3) for share in shares],
+            "share_bar": [round(100 * share / largest, 1) if largest else 0.0 for share in shares],
+            "reason": [wording.message(reason) for reason in run.skipped.values()],
+        }
+        self._table.height = tables.height(len(shares), ROWS_SEEN)
+        self._table.visible = bool(shares)
+        self._table.columns[2].title = f"{wording.metric(run)}"
+        if not shares:
+            what = "Layers that cannot be compressed, or that you ignore, appear here with the reason."
+            self._heading.text = markup.heading("Skipped layers") + f'<p class="muted">{what}</p>'
+            return
+        held = f"{wording.plural(len(shares), 'layer')} with {sum(shares):.1%} of the {wording.metric(run)}"
+        self._heading.text = markup.heading("Skipped layers", markup.escaped(held))

@@ -1,0 +1,47 @@
+"""Columns of the page's tables; whatever they show is escaped by their templates."""
+
+from __future__ import annotations
+
+from bokeh.models.comparisons import CustomJSCompare
+from bokeh.models.widgets.tables import HTMLTemplateFormatter, TableColumn
+
+NAME = '<span title="<%- value %>"><%- value %></span>'
+NUMBER = '<span class="right"><%- value %></span>'
+CELL = (
+    '<% const [look, text, title] = value.split("|") %>'
+    '<div class="cell <%- look %>" title="<%- title ?? "" %>"><%- text %></div>'
+)
+SHARE = (
+    '<div class="share" title="<%- value.toFixed(2) %> %"><i style="width: <%- Number(share_bar) %>%"></i>'
+    "<%- value.toFixed(1) %> %</div>"
+)
+
+_BY_SCORE = """
+const score = (cell) => { const found = parseFloat(cell.split("|")[1]); return isNaN(found) ? -Infinity : found }
+return Math.sign(score(x) - score(y)) || 0
+"""
+
+
+def column(field: str, title: str, width: int, template: str = NAME) -> TableColumn:
+    """A column that is formatted by a template."""
+    return TableColumn(field=field, title=title, width=width, formatter=HTMLTemplateFormatter(template=template))
+
+
+def score_column(field: str, width: int) -> TableColumn:
+    """A column of cells "look|text|title", which sorts by the number in the text; it is not shown yet."""
+    return TableColumn(
+        field=field,
+        title="",
+        width=width,
+        visible=False,
+        formatter=HTMLTemplateFormatter(template=CELL),
+        sorter=CustomJSCompare(code=_BY_SCORE),
+    )
+
+
+def height(rows: int, most: int) -> int:
+    """Pixels of a table with so many rows, of which ``most`` are seen at a time."""
+    return HEADER + ROW * max(2, min(rows, most)) + 16
+
+
+HEADER, ROW = 28, 27

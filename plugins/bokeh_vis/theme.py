@@ -1,0 +1,50 @@
+"""The look of a page: style sheets and scripts, which lie beside this file."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+from bokeh.models import GlobalInlineStyleSheet, InlineStyleSheet
+
+TEXT = "#808794"
+"""A grey that reads on light and on dark, for what is drawn on a canvas and knows nothing of variables."""
+
+LINE = "#80879455"
+
+CURVES = (
+    "#3b8bd9",
+    "#e8743b",
+    "#2ba88a",
+    "#c678b4",
+    "#d9a514",
+    "#7d6bd6",
+    "#e2566a",
+    "#4fb3d8",
+    "#8ea03c",
+    "#b0764a",
+    "#9aa2ae",
+    "#19786a",
+)
+"""Colours of curves, the first eight far apart for colour blindness of every kind."""
+
+
+def sheet() -> InlineStyleSheet:
+    """The style sheet that every part of a page gets; one model a page."""
+    return InlineStyleSheet(css=_text("styles.css"))
+
+
+def variables() -> GlobalInlineStyleSheet:
+    """Colours and fonts, light and dark; once a page."""
+    return GlobalInlineStyleSheet(css=_text("variables.css"))
+
+
+@cache
+def script(name: str) -> str:
+    """The text of a script by the name of its file."""
+    return _text(f"scripts/{name}")
+
+
+@cache
+def _text(path: str) -> str:
+    return resources.files("bokeh_vis").joinpath(path).read_text("utf-8")
