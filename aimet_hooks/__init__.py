@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from aimet_hooks.result import CompressionResult, load_compressed
     from aimet_hooks.schemes import SpatialSvd, WeightSvd
     from aimet_hooks.strategies import GreedySelection, ManualSelection
+    from aimet_hooks.visualization import VisualizeCompression, start_bokeh_server_session
 
 __version__ = "0.1.0"
 
@@ -47,6 +48,8 @@ _HOMES = {
     "WeightSvd": "schemes",
     "GreedySelection": "strategies",
     "ManualSelection": "strategies",
+    "VisualizeCompression": "visualization",
+    "start_bokeh_server_session": "visualization",
     "AimetHooksError": "errors",
     "EvaluationError": "errors",
     "MissingExtraError": "errors",
@@ -75,12 +78,14 @@ __all__ = [
     "TargetError",
     "UnknownNameError",
     "UsageError",
+    "VisualizeCompression",
     "WeightSvd",
     "__version__",
     "compress_model",
     "hookimpl",
     "load_compressed",
     "plan",
+    "start_bokeh_server_session",
 ]
 
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aimet_hooks import hooks
 from aimet_hooks.errors import UnknownNameError, UsageError
@@ -90,6 +90,20 @@ def load(found: FoundPlugin) -> LoadedPlugin:
         return LoadedPlugin(found=found, plugin=plugin, hooks=tuple(sorted(hooks.hooks_of(plugin, found.name))))
     except (Exception, SystemExit) as error:
         return LoadedPlugin(found=found, error=error)
+
+
+def plugin(name: str) -> Any:
+    """A plugin of an entry point, for those who use more of it than its hooks.
+
+    Raises:
+        UsageError: If it is not installed or cannot be loaded.
+    """
+    found = find().get(name)
+    loaded = None if found is None else load(found)
+    if loaded is None or loaded.error is not None:
+        why = "is not installed" if loaded is None else f"cannot be loaded: {loaded.error}"
+        raise UsageError(f"the plugin {name!r} {why}; install aimet-hooks again")
+    return loaded.plugin
 
 
 def select(plugins: Sequence[str | object] | None) -> list[Selected]:

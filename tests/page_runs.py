@@ -92,7 +92,9 @@ def _story(layers: Sequence[str], ratios: Sequence[float], baseline: float, *, m
             total=total,
         )
     chosen = {name: ratios[(place * 3) % len(ratios)] if place % 5 else None for place, name in enumerate(layers)}
-    yield RatiosSelected(comp_ratios=chosen, target_comp_ratio=0.5, achieved_comp_ratio=0.497, threshold=baseline * 0.98)
+    yield RatiosSelected(
+        comp_ratios=chosen, target_comp_ratio=0.5, achieved_comp_ratio=0.497, threshold=baseline * 0.98
+    )
     for name, chosen_ratio in chosen.items():
         if chosen_ratio is not None:
             macs = _macs(places[name])

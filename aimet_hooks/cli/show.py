@@ -2,27 +2,70 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from aimet_hooks.cli import arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aimet_hooks.events import Event
 
 
 @click.command()
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
-@click.option("--console", is_flag=True, default=True, help="Print it here.  [default]")
-def show(path: Path, *, console: bool) -> None:
+@click.option("--console", is_flag=True, help="Print it here: the default.")
+@arguments.visualization_option
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write a page in one file."
+)
+def show(path: Path, *, console: bool, visualization_url: str | None, html: Path | None) -> None:
     """Show a recorded run.
 
     PATH is a results directory, events.jsonl, eval_scores.json or .csv, comp_ratios.json, or a pickle of AIMET.
     """
-    del console  # the only view so far
     from aimet_hooks import discovery, recordings
     from aimet_hooks.errors import UsageError
 
+    if console + (visualization_url is not None) + (html is not None) > 1:
+        raise UsageError("--console, --visualization-url and --html exclude one another; give one of them")
     events = recordings.read(path)
-    found = discovery.find().get("console")
-    loaded = discovery.load(found) if found is not None else None
-    if loaded is None or loaded.error is not None:
-        why = "is not installed" if loaded is None else f"cannot be loaded: {loaded.error}"
-        raise UsageError(f"the plugin 'console' {why}; install aimet-hooks again")
-    loaded.plugin.show(events)  # type: ignore[attr-defined]
+    if visualization_url is not None:
+        _show_live(events, visualization_url)
+    elif html is not None:
+        _write_html(events, html)
+    else:
+        discovery.plugin("console").show(events)
+
+
+def _write_html(events: Sequence[Event], path: Path) -> None:
+    from aimet_hooks import discovery
+    from aimet_hooks.errors import ResultsDirError
+
+    try:
+        discovery.plugin("bokeh").write_report(events, path)
+    except OSError as error:
+        raise ResultsDirError(f"--html {str(path)!r} cannot be written ({error.strerror or error})") from error
+    click.echo(f"The page is in {path}.")
+
+
+def _show_live(events: Sequence[Event], url: str) -> None:
+    """Show it on a server; on a terminal stay, because a plain server drops a page that nobody holds."""
+    from aimet_hooks import discovery
+
+    with discovery.plugin("bokeh").open_display(url) as display:
+        display.show(events)
+        click.echo(f"The page is at {display.page}")
+        if sys.stdin.isatty() and sys.stderr.isatty():
+            click.echo("It stays until Ctrl-C.", err=True)
+            try:
+                threading.Event().wait()
+            except KeyboardInterrupt:
+                click.echo(err=True)
+        else:
+            click.echo("A plain Bokeh server keeps it as long as a tab is open, and 15 s longer.", err=True)

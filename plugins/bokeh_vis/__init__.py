@@ -13,7 +13,15 @@ from aimet_hooks import hookimpl
 from aimet_hooks.errors import UsageError
 
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from aimet_hooks.events import Event
     from aimet_hooks.run_settings import RunSettings
+    from bokeh_vis.display import Display
+
+__all__ = ["create_reporter", "open_display", "start_server", "write_report"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,3 +41,40 @@ def create_reporter(settings: RunSettings) -> object | None:
         except UsageError as error:
             logger.warning("there is no live page: %s; the run goes on without it", error)
     return None if page is None and settings.results_dir is None else BokehReporter(page, settings.results_dir)
+
+
+def open_display(url: str) -> Display:
+    """A page on a Bokeh server for recorded runs.
+
+    Raises:
+        UsageError: If ``url`` is no address.
+    """
+    from bokeh_vis.display import Display
+
+    return Display(url)
+
+
+def write_report(events: Sequence[Event], path: Path) -> None:
+    """Write a recorded run as a page in one file.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    from aimet_hooks.run_state import RunState
+    from bokeh_vis import report
+
+    run = RunState()
+    for event in events:
+        run.apply(event)
+    report.write(run, path)
+
+
+def start_server() -> tuple[str, subprocess.Popen[bytes]]:
+    """Start a plain Bokeh server on a free port of this machine: its address and its process.
+
+    Raises:
+        AimetHooksError: If it does not start.
+    """
+    from bokeh_vis import plain_server
+
+    return plain_server.start()

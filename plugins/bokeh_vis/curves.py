@@ -10,7 +10,7 @@ from bokeh.models.widgets.markups import Div
 from bokeh.plotting import figure
 
 from aimet_hooks.presentation.score_scale import ScoreScale
-from bokeh_vis import markup, theme
+from bokeh_vis import markup, score_table, tables, theme
 from bokeh_vis.parts import part
 
 if TYPE_CHECKING:
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 FIGURE, LINES, POINTS, MARKS = "curves_figure", "curves", "curve_points", "curve_marks"
 HEADING, BASELINE, THRESHOLD = "curves_heading", "baseline", "threshold"
-HEIGHT = 470
+LOWEST, HIGHEST = 330, 560
+"""Pixels of the plot, which is about as high as the table beside it."""
+
+EMPTY = 120
 
 
 def build(sheet: InlineStyleSheet) -> Column:
@@ -30,7 +33,7 @@ def build(sheet: InlineStyleSheet) -> Column:
     points, marks = (ColumnDataSource(name=name, data=dict(dots)) for name in (POINTS, MARKS))
     plot = figure(
         name=FIGURE,
-        height=HEIGHT,
+        height=EMPTY,
         sizing_mode="stretch_width",
         x_range=Range1d(start=0, end=1.02),
         background_fill_color=None,
@@ -55,6 +58,7 @@ def build(sheet: InlineStyleSheet) -> Column:
         label_text_color=theme.TEXT,
         label_text_font_size="12px",
         glyph_width=16,
+        spacing=6,
     )
     plot.add_layout(legend, "above")
     plot.add_layout(_line(BASELINE, "solid"))
@@ -94,6 +98,7 @@ class Curves:
 
     def __init__(self, root: Column) -> None:
         self._heading = part(root, HEADING, Div)
+        self._plot = part(root, FIGURE, figure)
         self._lines = {name: part(root, name, Span) for name in (BASELINE, THRESHOLD)}
 
     def draw(self, run: RunState) -> None:
@@ -113,4 +118,8 @@ class Curves:
         if run.selection is not None and run.exploration is not None:
             words.append("diamond: chosen")
         heading = markup.heading("Score by ratio")
-        self._heading.text = f'{heading}<p class="muted">{markup.escaped(" · ".join(words))}</p>' if words else heading
+        if run.exploration is None:
+            words = ["Curves appear with the first scores, for the layers that you tick in the table."]
+        self._heading.text = f'{heading}<p class="muted">{markup.escaped(" · ".join(words))}</p>'
+        beside = tables.height(len(run.scores), score_table.ROWS_SEEN) + 30
+        self._plot.height = min(HIGHEST, max(LOWEST, beside)) if run.exploration else EMPTY

@@ -43,6 +43,7 @@ def build(sheet: InlineStyleSheet) -> Div:
         name=NAME,
         text=_title("Waiting for a run", "waiting", "") + HOW_TO_START,
         css_classes=["card"],
+        margin=0,
         sizing_mode="stretch_width",
         stylesheets=[sheet],
     )

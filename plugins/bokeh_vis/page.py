@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bokeh.models import Column, ColumnDataSource, CustomJS, Row
+from bokeh.models.annotations import Span
 from bokeh.models.widgets.markups import Div
 from bokeh.models.widgets.tables import DataTable
 from bokeh.plotting import figure
@@ -147,6 +148,7 @@ def _add_script(root: Column, quiet: Div) -> None:
         "curves": part(root, curves.LINES, ColumnDataSource),
         "points": part(root, curves.POINTS, ColumnDataSource),
         "marks": part(root, curves.MARKS, ColumnDataSource),
+        "baseline": part(root, curves.BASELINE, Span),
         "figure": plot,
         "quiet": quiet,
         "colours": list(theme.CURVES),

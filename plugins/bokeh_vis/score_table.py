@@ -57,6 +57,7 @@ def build(columns: int, sheet: InlineStyleSheet) -> Column:
         row_height=tables.ROW,
         height=tables.height(0, ROWS_SEEN),
         sizing_mode="stretch_width",
+        visible=False,
         stylesheets=[sheet],
     )
     return Column(
@@ -149,6 +150,7 @@ class ScoreTable:
         self._table.autosize_mode = "force_fit" if fits else "none"
         self._table.frozen_columns = None if fits else FIRST_COLUMNS
         self._table.height = tables.height(len(self._rows), ROWS_SEEN)
+        self._table.visible = bool(self._rows)
         self._rows_drawn = 0
 
     def _patch(self, run: RunState) -> None:

@@ -42,15 +42,17 @@ class ViewThread:
     Args:
         address: Of the live page, None for none.
         report: Path of the report, None for none.
+        goes_on: Whether it is a run that goes on without its page, and so says what is wrong with it; who shows a
+            recording reads ``problem``.
     """
 
-    def __init__(self, address: Address | None, report: Path | None) -> None:
+    def __init__(self, address: Address | None, report: Path | None, *, goes_on: bool = True) -> None:
         self._address = address
         self._report = report
         self._heard: deque[Event] = deque()
         self._run = RunState()
         self._page: LivePage | None = None
-        self._warned = False
+        self._warned = not goes_on
         self._report_due = 0.0
         self._alive = True
         self._ending = threading.Event()
@@ -155,5 +157,6 @@ class ViewThread:
 
     def _warn(self, text: str) -> None:
         """Say one thing about the page in a run; what comes after it is for those who look for it."""
-        logger.log(logging.INFO if self._warned else logging.WARNING, "%s", text)
+        is_news = not self._warned and not self._run_is_over
+        logger.log(logging.WARNING if is_news else logging.INFO, "%s", text)
         self._warned = True

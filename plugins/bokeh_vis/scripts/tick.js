@@ -1,7 +1,7 @@
 // All that a tab derives from the page by itself. Runs when the page was drawn (control), when layers were ticked
 // (cells.selected) and when the tab has been laid out (figure); the state of the tab is kept on the window.
 //
-// control, cells, table, choices, choices_table, curves, points, marks, figure, quiet, colours: models and values
+// control, cells, table, choices, choices_table, curves, points, marks, baseline, figure, quiet, colours: models, values
 
 const tab = window.aimet_hooks_tab ??= {heard: 0, beat: null, reloads: control.data.reloads[0], dirty: new Set(), lost: false}
 const columns = table.columns.slice(3).filter((column) => column.visible)
@@ -54,7 +54,11 @@ function draw_curves() {
     }
     lines.xs.push(xs); lines.ys.push(ys); lines.name.push(shortened(name)); lines.color.push(colours[number])
   })
-  const drawn = JSON.stringify([lines, stars])
+  if (baseline.visible && rows.length > 0) { // the end of every curve, and what keeps the baseline in sight
+    dots.x.push(1); dots.y.push(baseline.location); dots.name.push("no layer compressed"); dots.color.push("#808794")
+    dots.text.push(`${baseline.location}`)
+  }
+  const drawn = JSON.stringify([lines, dots])
   if (drawn === tab.drawn) return
   tab.drawn = drawn
   curves.data = lines
