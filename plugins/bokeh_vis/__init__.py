@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from aimet_hooks.events import Event
     from aimet_hooks.run_settings import RunSettings
     from bokeh_vis.display import Display
+    from bokeh_vis.server import PageServer
 
-__all__ = ["create_reporter", "open_display", "start_server", "write_report"]
+__all__ = ["create_reporter", "open_display", "open_server", "start_server", "write_report"]
 
 logger = logging.getLogger(__name__)
 
@@ -78,3 +79,14 @@ def start_server() -> tuple[str, subprocess.Popen[bytes]]:
     from bokeh_vis import plain_server
 
     return plain_server.start()
+
+
+def open_server(root: Path | None, *, host: str, port: int, origins: Sequence[str] = ()) -> PageServer:
+    """A server of live pages and, with a root, of the pages of all runs below it; it listens and does not serve yet.
+
+    Raises:
+        AimetHooksError: If it cannot listen there.
+    """
+    from bokeh_vis.server import PageServer
+
+    return PageServer(root, host=host, port=port, origins=origins)

@@ -127,10 +127,11 @@ def _titles(run: RunState) -> tuple[str, str, str]:
     if run.started is None:
         return "Waiting for a run", "waiting", ""
     title = names[0] if names else "a run without a name"
-    return escaped(title), _state(run), escaped(" · ".join(names[1:]))
+    return escaped(title), state(run), escaped(" · ".join(names[1:]))
 
 
-def _state(run: RunState) -> str:
+def state(run: RunState) -> str:
+    """What a run does, in one or a few words."""
     if run.failed is not None:
         return wording.end_without_result(run.failed)
     if run.started is not None and not run.started.fingerprint and run.phase in ("exploring", "selected"):

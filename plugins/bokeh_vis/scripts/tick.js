@@ -119,8 +119,8 @@ async function come_back() {
 
 function follow_connection() {
   const bokeh_document = control.document
-  bokeh_document.config.reconnect_session = false // it would put an empty page in the place of this one
-  bokeh_document.config.notify_connection_status = false
+  // by itself a tab would put an empty page in the place of this one; that it does not is its own business
+  bokeh_document.config.setv({reconnect_session: false, notify_connection_status: false}, {sync: false})
   bokeh_document.on_event("connection_lost", () => {
     if (tab.lost) return
     tab.lost = true

@@ -1,0 +1,54 @@
+"""``aimet-hooks serve``."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import socket
+from pathlib import Path
+
+import click
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@click.command()
+@click.argument("results_root", required=False, type=click.Path(file_okay=False, path_type=Path))
+@click.option("--port", type=click.IntRange(0, 65535), default=5006, show_default=True, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--allow-websocket-origin", "origins", multiple=True, metavar="HOST:PORT",
+              help="Another address under which browsers see this server; repeatable.")  # fmt: skip
+def serve(results_root: Path | None, *, port: int, host: str, origins: tuple[str, ...]) -> None:
+    """Serve the live page, and with RESULTS_ROOT the pages of all runs below it.
+
+    Runs need no connection to this server to be seen under RESULTS_ROOT: their event logs are followed.
+    """
+    from aimet_hooks import discovery
+
+    for name in ("bokeh", "tornado"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    server = discovery.plugin("bokeh").open_server(results_root, host=host, port=port, origins=origins)
+    address = server.address
+    if results_root is not None:
+        click.echo(f"All runs below {results_root}: {address.server}runs")
+    click.echo(f"Live page: {address.page}")
+    click.echo(f'A run draws on it with visualization_url="{address.server}" or --visualization-url {address.server}')
+    click.echo(f"From another machine: {tunnel(server.port)}")
+    click.echo("Ctrl-C ends the server.")
+    if host not in LOOPBACK:
+        click.echo(
+            f"warning: everybody who reaches {host}:{server.port} can see and rewrite the pages; listen at 127.0.0.1 "
+            "and use an ssh tunnel, or sign sessions (BOKEH_SIGN_SESSIONS=yes, BOKEH_SECRET_KEY)",
+            err=True,
+        )
+    try:
+        server.serve()
+    except KeyboardInterrupt as error:
+        if type(error) is not KeyboardInterrupt:  # terminated, not interrupted
+            raise
+        click.echo("The server has ended.", err=True)
+
+
+def tunnel(port: int) -> str:
+    """What another machine has to run to see a server that listens on this one only."""
+    return f"ssh -L {port}:127.0.0.1:{port} {getpass.getuser()}@{socket.gethostname()}"

@@ -1,0 +1,263 @@
+"""Two runs side by side: what differs in settings, choice, costs and scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from bokeh.models import Column, ColumnDataSource, CustomJS
+from bokeh.models.widgets.markups import Div
+from bokeh.models.widgets.tables import DataTable, HTMLTemplateFormatter
+
+from aimet_hooks.presentation import quantities, wording
+from aimet_hooks.presentation.score_scale import ScoreScale
+from aimet_hooks.presentation.text import clean, layer_name
+from bokeh_vis import header, markup, run_page, tables, theme
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from bokeh.document import Document
+
+    from aimet_hooks.run_state import RunState
+    from bokeh_vis.run_directory import FollowedRun, RunDirectory
+
+REFRESH_MS = 2000
+ROWS_SEEN = 22
+EDGES = (0.1, 1.0, 5.0)
+"""Points by which a score differs, up to which each of three colours goes."""
+
+RATIO = '<div class="ratio <%- look_{side} %>"><i style="width: <%- Number(bar_{side}) %>%"></i><%- value %></div>'
+DIFFERENCE = '<div class="right <%- value ? "differs" : "" %>"><%- value %></div>'
+FIXED = ("layer", "ratio_a", "bar_a", "look_a", "ratio_b", "bar_b", "look_b", "difference")
+
+
+def add_to(document: Document, directory: RunDirectory, names: tuple[str, str]) -> None:
+    """Compare two runs by their names, or offer what a run can be compared with; names are only ever looked up."""
+    found = [directory.runs.get(name) for name in names]
+    document.title = "comparison · aimet-hooks"
+    document.add_root(run_page.links())
+    first, second = found
+    if first is None or second is None:
+        missing = next((name for name, run in zip(names, found, strict=True) if run is None and name), "")
+        why = f"No run {missing!r} is below {directory.root} (any more)." if missing else "Two runs have to be named."
+        document.add_root(run_page.message("Nothing to compare", f"{why} Tick two runs in the list of all runs."))
+        return
+    Comparison(document, first, second)
+
+
+class Comparison:
+    """Draws a comparison for one viewer.
+
+    Args:
+        document: Of the viewer's session.
+        first: The run that is called A.
+        second: The run that is called B.
+    """
+
+    def __init__(self, document: Document, first: FollowedRun, second: FollowedRun) -> None:
+        self._runs = (first, second)
+        self._drawn: tuple[int, int] | None = None
+        self._document = document
+        self._root: Column | None = None
+        self._columns: tuple[float, ...] = ()
+        self.refresh()
+        document.add_periodic_callback(self.refresh, REFRESH_MS)
+
+    def refresh(self) -> None:
+        """Bring it up to date if one of the runs went on."""
+        first, second = self._runs
+        versions = (first.version, second.version)
+        if versions == self._drawn:
+            return
+        self._drawn = versions
+        a, b = first.state, second.state
+        columns = tuple(sorted(set(a.candidates) & set(b.candidates)))
+        if self._root is None or columns != self._columns:
+            self._build(columns)
+        self._source.data = _table_data(a, b, columns)
+        self._table.height = tables.height(len(self._source.data["layer"]), ROWS_SEEN)
+        self._summary.text = _summary(first, second)
+        self._heading.text = _heading(a, columns)
+
+    def _build(self, columns: tuple[float, ...]) -> None:
+        """The models for these columns; in a session of one viewer they may be made anew."""
+        if self._root is not None:
+            self._document.remove_root(self._root)
+        self._columns = columns
+        sheet = theme.sheet()
+        fields = (*FIXED, *(f"cell_{place}" for place in range(len(columns))))
+        empty: dict[str, Any] = {field: [] for field in fields}
+        self._source = ColumnDataSource(name="differences", data=empty)
+        self._table = _table(self._source, columns)
+        self._table.stylesheets = [sheet]
+        self._source.js_on_change("data", CustomJS(args={"table": self._table}, code="table.view.change.emit()"))
+        self._summary, self._heading = (
+            Div(name=name, stylesheets=[sheet], sizing_mode="stretch_width", margin=0)
+            for name in ("summary", "differences_heading")
+        )
+        self._summary.css_classes = ["card"]
+        card = Column(
+            children=[self._heading, self._table],
+            css_classes=["card"],
+            sizing_mode="stretch_width",
+            spacing=8,
+            stylesheets=[sheet],
+        )
+        self._root = Column(
+            children=[self._summary, card],
+            spacing=14,
+            margin=(16, 20, 16, 20),
+            sizing_mode="stretch_width",
+            stylesheets=[theme.variables(), sheet],
+        )
+        for model in self._root.references():
+            model.syncable = False
+        self._document.add_root(self._root)
+
+
+def _table(source: ColumnDataSource, columns: tuple[float, ...]) -> DataTable:
+    scores = [tables.score_column(f"cell_{place}", 60) for place in range(len(columns))]
+    for column, ratio in zip(scores, columns, strict=True):
+        column.title, column.visible = quantities.ratio(ratio), True
+    differs = tables.column("difference", "B less A", 70)
+    differs.formatter = HTMLTemplateFormatter(template=DIFFERENCE)
+    return DataTable(
+        name="difference_table",
+        source=source,
+        columns=[
+            tables.column("layer", "layer", 200),
+            tables.column("ratio_a", "ratio chosen in A", 150, RATIO.format(side="a")),
+            tables.column("ratio_b", "ratio chosen in B", 150, RATIO.format(side="b")),
+            differs,
+            *scores,
+        ],
+        index_position=None,
+        selectable=False,
+        reorderable=False,
+        row_height=tables.ROW,
+        sizing_mode="stretch_width",
+    )
+
+
+def _table_data(a: RunState, b: RunState, columns: tuple[float, ...]) -> dict[str, Any]:
+    layers = list(dict.fromkeys([*_rows(a), *_rows(b)]))
+    scales = ScoreScale.of(a), ScoreScale.of(b)
+    data: dict[str, Any] = {"layer": [layer_name(layer) for layer in layers]}
+    for side, run in (("a", a), ("b", b)):
+        chosen = [_chosen(run, layer) for layer in layers]
+        for place, field in enumerate(("ratio", "bar", "look")):
+            data[f"{field}_{side}"] = [values[place] for values in chosen]
+    data["difference"] = [_difference(a, b, layer) for layer in layers]
+    for place, ratio in enumerate(columns):
+        data[f"cell_{place}"] = [_cell(a, b, scales, layer, ratio) for layer in layers]
+    return data
+
+
+def _rows(run: RunState) -> list[str]:
+    return [*run.scores, *(run.selection.comp_ratios if run.selection else ())]
+
+
+def _chosen(run: RunState, layer: str) -> tuple[str, float, str]:
+    """Text, length and look of a chosen ratio."""
+    if run.selection is None or layer not in run.selection.comp_ratios:
+        return ("not there" if layer not in run.scores else "", 0.0, "alone")
+    ratio = run.selection.comp_ratios[layer]
+    return ("as it is", 100.0, "alone") if ratio is None else (quantities.ratio(ratio), round(100 * ratio, 1), "")
+
+
+def _difference(a: RunState, b: RunState, layer: str) -> str:
+    if a.selection is None or b.selection is None:
+        return ""
+    chosen = [run.selection.comp_ratios for run in (a, b) if run.selection]
+    if not all(layer in ratios for ratios in chosen):
+        return ""
+    first, second = (1.0 if ratios[layer] is None else ratios[layer] or 0.0 for ratios in chosen)
+    return "" if first == second else f"{second - first:+.3g}"
+
+
+def _cell(a: RunState, b: RunState, scales: tuple[ScoreScale, ScoreScale], layer: str, ratio: float) -> str:
+    """By how many points B loses less (or more) than A at a ratio, each against its own baseline."""
+    found = [run.scores.get(layer, {}).get(ratio) for run in (a, b)]
+    drops = [
+        scale.drop(cell.score) if cell is not None and cell.score is not None else None
+        for cell, scale in zip(found, scales, strict=True)
+    ]
+    if drops[0] is None or drops[1] is None:
+        return "|"
+    better = drops[0] - drops[1]
+    size = sum(abs(better) > edge for edge in EDGES)
+    look = "same" if size == 0 else f"{'better' if better > 0 else 'worse'}{size}"
+    return f"{look}|{better:+.2f}|{layer_name(layer).replace('|', '/')} at {quantities.ratio(ratio)}"
+
+
+def _heading(a: RunState, columns: tuple[float, ...]) -> str:
+    heading = markup.heading("Layers", "scores: points that B loses less than A, each from its own baseline")
+    if not columns:
+        return f'{heading}<p class="muted">The two have no ratio in common, so no scores to compare.</p>'
+    legend = " ".join(f'<b class="{look}">{text}</b>' for look, text in _LEGEND)
+    point = ScoreScale.of(a).point
+    return f'{heading}<div class="legend">B is {legend} than A · 1 point = {point:.3g}</div>'
+
+
+_LEGEND = (
+    *(("worse3", "over 5 worse"), ("worse2", "over 1"), ("worse1", "over 0.1")),
+    *(("same", "as good"), ("better1", "over 0.1"), ("better2", "over 1"), ("better3", "over 5 better")),
+)
+
+
+def _summary(first: FollowedRun, second: FollowedRun) -> str:
+    """A table of what the runs are and what came of them; rows that differ stand out."""
+    names = [
+        f'<a href="run?run={quote(run.name, safe="")}">{markup.escaped(_name(run))}</a>' for run in (first, second)
+    ]
+    rows = [
+        f'<tr class="{"differs" if before != after else ""}"><th>{markup.escaped(what)}</th>'
+        f"<td>{markup.escaped(before)}</td><td>{markup.escaped(after)}</td></tr>"
+        for what, before, after in _facts(first.state, second.state)
+    ]
+    return (
+        '<div class="title"><h1>Two runs</h1></div><table class="facts">'
+        f"<tr><th></th><td><b>A</b> {names[0]}</td><td><b>B</b> {names[1]}</td></tr>{''.join(rows)}</table>"
+    )
+
+
+def _name(run: FollowedRun) -> str:
+    return f"{run.state.started.run_name} ({run.name})" if run.state.started else run.name
+
+
+def _facts(a: RunState, b: RunState) -> Iterator[tuple[str, str, str]]:
+    described = [_described(run) for run in (a, b)]
+    for what in dict.fromkeys([*described[0], *described[1]]):
+        before, after = (facts.get(what, "") for facts in described)
+        if (before or after) and (what in _ALWAYS or before != after):
+            yield what, before, after
+
+
+_ALWAYS = ("state", "score", "MACs kept", "weights kept", "baseline score")
+
+
+def _described(run: RunState) -> dict[str, str]:
+    scale, finished, started = ScoreScale.of(run), run.finished, run.started
+    facts = {"state": header.state(run)}
+    if run.baseline is not None:
+        facts["baseline score"] = scale.text(run.baseline.score)
+    if finished is not None:
+        lost = scale.drop(finished.compressed_score)
+        change = "" if lost is None else f" ({-lost:+.2f} points)"
+        facts["score"] = f"{scale.text(finished.compressed_score)}{change}"
+        facts["MACs kept"] = quantities.share(finished.mac_ratio)
+        facts["weights kept"] = quantities.share(finished.memory_ratio)
+    if started is not None:
+        facts |= {"model": clean(started.model_name), "scheme": clean(started.scheme)}
+        facts |= {"cost metric": wording.metric(run), "fingerprint": clean(started.fingerprint[:12])}
+        facts |= dict(_flattened(started.settings))
+    return facts
+
+
+def _flattened(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flattened(value, f"{before}{name} ")
+        else:
+            yield wording.message(f"{before}{name}"), wording.message(str(value))

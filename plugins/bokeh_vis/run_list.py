@@ -1,0 +1,157 @@
+"""The list of all runs below a directory, following them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from bokeh.models import Column, ColumnDataSource, CustomJS
+from bokeh.models.widgets.markups import Div
+from bokeh.models.widgets.tables import DataTable
+
+from aimet_hooks.presentation import quantities, wording
+from aimet_hooks.presentation.score_scale import ScoreScale
+from aimet_hooks.presentation.text import clean
+from bokeh_vis import header, markup, tables, theme
+
+if TYPE_CHECKING:
+    from bokeh.document import Document
+
+    from aimet_hooks.run_state import RunState
+    from bokeh_vis.run_directory import FollowedRun, RunDirectory
+
+REFRESH_MS = 1000
+QUIET = 120.0
+"""Seconds without an event after which a run that did not end is said to be quiet."""
+
+ROWS_SEEN = 24
+FIELDS = ("id", "name", "what", "state", "look", "progress", "bar", "score", "macs", "weights", "target", "started")
+LINK = '<a href="run?run=<%- encodeURIComponent(id) %>" title="<%- value %>"><%- value %></a>'
+STATE = '<div class="cell state <%- look %>"><%- value %></div>'
+PROGRESS = '<div class="ratio" title="<%- value %>"><i style="width: <%- Number(bar) %>%"></i><%- value %></div>'
+EMPTY = "<p>No run has been found yet. Give runs a results directory below it, from any machine that shares it:</p>"
+
+
+class RunList:
+    """Draws the list for one viewer.
+
+    Args:
+        document: Of the viewer's session.
+        directory: The runs.
+    """
+
+    def __init__(self, document: Document, directory: RunDirectory) -> None:
+        self._directory = directory
+        empty: dict[str, Any] = {field: [] for field in FIELDS}
+        sheet = theme.sheet()
+        self._source = ColumnDataSource(name="runs", data=empty)
+        self._heading = Div(name="runs_heading", text="", stylesheets=[sheet], sizing_mode="stretch_width", margin=0)
+        self._table = _table(self._source)
+        self._table.stylesheets = [sheet]
+        compare = Div(name="compare", text="", stylesheets=[sheet])
+        self._source.js_on_change("data", CustomJS(args={"table": self._table}, code="table.view.change.emit()"))
+        ticked = CustomJS(args={"source": self._source, "compare": compare}, code=theme.script("compare.js"))
+        self._source.selected.js_on_change("indices", ticked)
+        card = Column(
+            children=[self._heading, compare, self._table],
+            css_classes=["card"],
+            sizing_mode="stretch_width",
+            stylesheets=[sheet],
+        )
+        root = Column(
+            children=[card],
+            margin=(16, 20, 16, 20),
+            sizing_mode="stretch_width",
+            stylesheets=[theme.variables(), sheet],
+        )
+        for model in root.references():
+            model.syncable = False
+        document.title = "runs · aimet-hooks"
+        document.add_root(root)
+        self.refresh()
+        document.add_periodic_callback(self.refresh, REFRESH_MS)
+
+    def refresh(self) -> None:
+        """Bring the list up to date."""
+        runs = sorted(self._directory.runs.values(), key=lambda run: -run.state.begin)
+        now = time.time()
+        rows = [_row(run, now) for run in runs]
+        data: dict[str, Any] = {field: [row[field] for row in rows] for field in FIELDS}
+        if data != self._source.data:
+            self._source.data = data
+            self._table.height = tables.height(len(rows), ROWS_SEEN)
+        self._table.visible = bool(rows)
+        where = f'<span class="muted">below {markup.escaped(str(self._directory.root))}</span>'
+        words = f'<div class="title"><h1>Runs</h1>{where}</div>'
+        if not rows:
+            example = markup.escaped(f'compress_model(..., results_dir="{self._directory.root}/first")')
+            words += f"{EMPTY}<pre>{example}</pre>"
+        if self._heading.text != words:
+            self._heading.text = words
+
+
+def _table(source: ColumnDataSource) -> DataTable:
+    return DataTable(
+        name="run_table",
+        source=source,
+        columns=[
+            tables.column("name", "run", 200, LINK),
+            tables.column("state", "state", 130, STATE),
+            tables.column("progress", "cells", 170, PROGRESS),
+            tables.column("score", "score", 150, tables.NUMBER),
+            tables.column("macs", "MACs kept", 80, tables.NUMBER),
+            tables.column("weights", "weights kept", 90, tables.NUMBER),
+            tables.column("target", "target", 60, tables.NUMBER),
+            tables.column("what", "model and scheme", 220),
+            tables.column("started", "started", 130),
+            tables.column("id", "directory", 180),
+        ],
+        selectable="checkbox",
+        index_position=None,
+        scroll_to_selection=False,
+        reorderable=False,
+        row_height=tables.ROW,
+        height=tables.height(0, ROWS_SEEN),
+        sizing_mode="stretch_width",
+        visible=False,
+    )
+
+
+def _row(followed: FollowedRun, now: float) -> dict[str, Any]:
+    run = followed.state
+    names = wording.titles(run)
+    state, look = _state(run, now)
+    return {
+        "id": followed.name,
+        "name": names[0] if names else followed.name,
+        "what": " · ".join(names[1:]),
+        "state": state,
+        "look": look,
+        "progress": f"{run.completed} / {run.total}" if run.total else "",
+        "bar": round(100 * run.completed / run.total, 1) if run.total else 0.0,
+        "score": _score(run),
+        "macs": quantities.share(run.finished.mac_ratio) if run.finished else "",
+        "weights": quantities.share(run.finished.memory_ratio) if run.finished else "",
+        "target": quantities.ratio(run.selection.target_comp_ratio) if run.selection else "",
+        "started": time.strftime("%Y-%m-%d %H:%M", time.localtime(run.begin)) if run.begin else "",
+    }
+
+
+def _state(run: RunState, now: float) -> tuple[str, str]:
+    """What a run does, and how that looks; a run that did not end and is silent has perhaps died."""
+    state = clean(header.state(run))
+    if run.finished:
+        return state, "good"
+    if run.failed:
+        return state, "bad"
+    silence = now - run.time
+    if run.begin and silence > QUIET:
+        return f"quiet for {quantities.duration(silence)}", "bad"
+    return state, "active" if run.begin else ""
+
+
+def _score(run: RunState) -> str:
+    scale = ScoreScale.of(run)
+    if run.finished:
+        return f"{scale.text(run.finished.baseline_score)} → {scale.text(run.finished.compressed_score)}"
+    return scale.text(run.baseline.score) if run.baseline else ""
