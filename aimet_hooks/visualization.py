@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from aimet_hooks import discovery, recordings
-from aimet_hooks.errors import RecordingError
+from aimet_hooks.errors import RecordingError, UsageError
 from aimet_hooks.events import ExplorationStarted, RatiosSelected
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class VisualizeCompression:
     """
 
     def __init__(self, url: str) -> None:
+        if not isinstance(url, str):
+            raise UsageError(f"url is {url!r}; give the address of a Bokeh server, as 'http://localhost:5006/'")
         self._display: Any = discovery.plugin(PLUGIN).open_display(url)
 
     def display_eval_scores(self, path: str | os.PathLike[str]) -> None:

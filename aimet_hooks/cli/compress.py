@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aimet_hooks.cli import arguments
+from aimet_hooks.cli import arguments, pages
 
 if TYPE_CHECKING:
     from aimet_hooks.evaluation import EvalCallback
@@ -51,6 +51,7 @@ def compress(**given: Any) -> None:
     output: Path = given["output"]
     _check_writable(output)
     adapters.require(adapters.ONNX)
+    pages.say_live_page(given["visualization_url"])
     result = compress_model(
         given["model"],
         _callback(given["evaluate"], given),
@@ -78,6 +79,7 @@ def compress(**given: Any) -> None:
         kept = f"; the model is in {given['results_dir']}" if given["results_dir"] else ""
         raise ResultsDirError(f"-o {str(output)!r} cannot be written ({error.strerror or error}){kept}") from error
     click.echo(f"The compressed model is in {output}.")
+    pages.say_report(given["results_dir"])
 
 
 def _check_writable(output: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from aimet_hooks.cli.waiting import until_interrupted
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -41,14 +43,17 @@ def serve(results_root: Path | None, *, port: int, host: str, origins: tuple[str
             "and use an ssh tunnel, or sign sessions (BOKEH_SIGN_SESSIONS=yes, BOKEH_SECRET_KEY)",
             err=True,
         )
-    try:
-        server.serve()
-    except KeyboardInterrupt as error:
-        if type(error) is not KeyboardInterrupt:  # terminated, not interrupted
-            raise
-        click.echo("The server has ended.", err=True)
+    until_interrupted(server.serve)
+    click.echo("The server has ended.", err=True)
 
 
 def tunnel(port: int) -> str:
     """What another machine has to run to see a server that listens on this one only."""
-    return f"ssh -L {port}:127.0.0.1:{port} {getpass.getuser()}@{socket.gethostname()}"
+    return f"ssh -L {port}:127.0.0.1:{port} {_user()}@{socket.gethostname()}"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):  # in a container the user may have no name
+        return "USER"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aimet_hooks.cli import arguments
+from aimet_hooks.cli.waiting import until_interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,9 +64,10 @@ def _show_live(events: Sequence[Event], url: str) -> None:
         click.echo(f"The page is at {display.page}")
         if sys.stdin.isatty() and sys.stderr.isatty():
             click.echo("It stays until Ctrl-C.", err=True)
-            try:
-                threading.Event().wait()
-            except KeyboardInterrupt:
-                click.echo(err=True)
+            until_interrupted(threading.Event().wait)
+            click.echo(err=True)
         else:
-            click.echo("A plain Bokeh server keeps it as long as a tab is open, and 15 s longer.", err=True)
+            click.echo(
+                "A plain Bokeh server keeps it as long as a tab is open, and 15 s longer; aimet-hooks serve keeps it.",
+                err=True,
+            )

@@ -6,6 +6,7 @@ thread that draws.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from aimet_hooks.errors import UsageError
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from aimet_hooks.events import Event
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
     from bokeh_vis.display import Display
     from bokeh_vis.server import PageServer
 
-__all__ = ["create_reporter", "open_display", "open_server", "start_server", "write_report"]
+__all__ = [
+    "create_reporter",
+    "open_display",
+    "open_server",
+    "page_address",
+    "page_server",
+    "start_server",
+    "write_report",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +51,17 @@ def create_reporter(settings: RunSettings) -> object | None:
         except UsageError as error:
             logger.warning("there is no live page: %s; the run goes on without it", error)
     return None if page is None and settings.results_dir is None else BokehReporter(page, settings.results_dir)
+
+
+def page_address(url: str) -> str:
+    """What a browser opens to see the page that a run with this ``visualization_url`` draws.
+
+    Raises:
+        UsageError: If ``url`` is no address.
+    """
+    from bokeh_vis import address
+
+    return address.parse(url).page
 
 
 def open_display(url: str) -> Display:
@@ -76,9 +96,25 @@ def start_server() -> tuple[str, subprocess.Popen[bytes]]:
     Raises:
         AimetHooksError: If it does not start.
     """
-    from bokeh_vis import plain_server
+    from bokeh_vis import server_process
 
-    return plain_server.start()
+    return server_process.start_plain()
+
+
+@contextlib.contextmanager
+def page_server() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """``aimet-hooks serve`` as a process of its own as long as the ``with`` block lasts: its address and its process.
+
+    Raises:
+        AimetHooksError: If it does not start.
+    """
+    from bokeh_vis import server_process
+
+    url, process = server_process.start_pages()
+    try:
+        yield url, process
+    finally:
+        server_process.end(process)
 
 
 def open_server(root: Path | None, *, host: str, port: int, origins: Sequence[str] = ()) -> PageServer:

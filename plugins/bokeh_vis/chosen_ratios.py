@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SOURCE, TABLE, HEADING = "choices", "choice_table", "choice_heading"
 ROWS_SEEN = 14
 RATIO = (
-    '<div class="ratio <%- look %>" title="<%- title %>"><i style="width: <%- Number(bar) %>%"></i>'
+    f'<div class="ratio <%- look %>" title="<%- title %>">{tables.bar("bar")}'
     '<%- value < 1 ? value : "as it is" %></div>'
 )
 TEXT_OF = '<span class="right" title="<%- title %>"><%- {field}_text %></span>'

@@ -27,7 +27,6 @@ ROWS_SEEN = 22
 EDGES = (0.1, 1.0, 5.0)
 """Points by which a score differs, up to which each of three colours goes."""
 
-RATIO = '<div class="ratio <%- look_{side} %>"><i style="width: <%- Number(bar_{side}) %>%"></i><%- value %></div>'
 DIFFERENCE = '<div class="right <%- value ? "differs" : "" %>"><%- value %></div>'
 FIXED = ("layer", "ratio_a", "bar_a", "look_a", "ratio_b", "bar_b", "look_b", "difference")
 
@@ -116,6 +115,12 @@ class Comparison:
         self._document.add_root(self._root)
 
 
+def _ratio(side: str) -> str:
+    """The template of a chosen ratio of one of the two runs."""
+    bar = tables.bar(f"bar_{side}")
+    return f'<div class="ratio <%- look_{side} %>">{bar}<%- value %></div>'
+
+
 def _table(source: ColumnDataSource, columns: tuple[float, ...]) -> DataTable:
     scores = [tables.score_column(f"cell_{place}", 60) for place in range(len(columns))]
     for column, ratio in zip(scores, columns, strict=True):
@@ -127,8 +132,8 @@ def _table(source: ColumnDataSource, columns: tuple[float, ...]) -> DataTable:
         source=source,
         columns=[
             tables.column("layer", "layer", 200),
-            tables.column("ratio_a", "ratio chosen in A", 150, RATIO.format(side="a")),
-            tables.column("ratio_b", "ratio chosen in B", 150, RATIO.format(side="b")),
+            tables.column("ratio_a", "ratio chosen in A", 150, _ratio("a")),
+            tables.column("ratio_b", "ratio chosen in B", 150, _ratio("b")),
             differs,
             *scores,
         ],
@@ -244,7 +249,7 @@ def _described(run: RunState) -> dict[str, str]:
         facts["baseline score"] = scale.text(run.baseline.score)
     if finished is not None:
         lost = scale.drop(finished.compressed_score)
-        change = "" if lost is None else f" ({-lost:+.2f} points)"
+        change = "" if lost is None else f" ({markup.change(lost)})"
         facts["score"] = f"{scale.text(finished.compressed_score)}{change}"
         facts["MACs kept"] = quantities.share(finished.mac_ratio)
         facts["weights kept"] = quantities.share(finished.memory_ratio)

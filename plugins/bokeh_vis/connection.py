@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 CONNECT, PULL, PUSH, ROUNDTRIP = 3.0, 5.0, 10.0, 3.0
 """Seconds that the steps may take."""
 
+GOODBYE = 0.02
+
 OLDEST_BOKEH = (3, 8)
 TOKEN_SECONDS = 10 * 365 * 24 * 3600
 MESSAGE_BYTES = 20 * 1024 * 1024
@@ -56,6 +58,8 @@ class Connection:
     def __init__(self, address: Address) -> None:
         server_probe.probe(address)
         self._loop = IOLoop(make_current=False)
+        # what goes wrong in the background shows in the next call; asyncio would print it
+        self._loop.asyncio_loop.set_exception_handler(lambda *_: None)
         self._session = _Session(address, self._loop)
         try:
             with self._limit(CONNECT):
@@ -87,14 +91,17 @@ class Connection:
     def close(self) -> None:
         """Give everything back; may be called again."""
         with contextlib.suppress(Exception):
-            self._session.close()
-        with contextlib.suppress(Exception):
+            self._loop.add_callback(self._session.close)  # saying goodbye needs the loop to run
+            self._run_shortly()
             for task in asyncio.all_tasks(self._loop.asyncio_loop):
                 task.cancel()
-            self._loop.call_later(0.02, self._loop.stop)
-            self._loop.start()
+            self._run_shortly()
         with contextlib.suppress(Exception):
             self._loop.close(all_fds=True)
+
+    def _run_shortly(self) -> None:
+        self._loop.call_later(GOODBYE, self._loop.stop)
+        self._loop.start()
 
     @contextlib.contextmanager
     def _limit(self, seconds: float) -> Iterator[None]:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 NAME = "control"
 
+ENDED = ("waiting", "finished", "failed")
+"""Phases in which nothing changes any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -36,8 +39,9 @@ class Claim:
 def build() -> ColumnDataSource:
     """The control source of a page that nobody draws.
 
-    Beside the claim it has ``beat`` (grows with every drawing), ``live`` (whether tabs may expect beats), ``reloads``
-    (grows when tabs must load the page anew) and ``current`` (row of the layer that is being evaluated, or None).
+    Beside the claim it has ``beat`` (grows with every drawing), ``live`` (whether tabs may expect beats: not once the
+    run has ended), ``reloads`` (grows when tabs must load the page anew) and ``current`` (row of the layer that is
+    being evaluated, or None).
     """
     return ColumnDataSource(name=NAME, data=_row(Claim(), beat=0, live=False, reloads=0, current=None))
 
@@ -63,7 +67,7 @@ class Control:
         This is the last step of a drawing: it makes the tabs redraw what they derive from the rest.
         """
         beat, reloads = self._value("beat") + 1, self._value("reloads")
-        self._source.data = _row(claim, beat=beat, live=True, reloads=reloads, current=current)
+        self._source.data = _row(claim, beat=beat, live=claim.phase not in ENDED, reloads=reloads, current=current)
 
     def still(self) -> None:
         """Mark a page that nothing will change any more: tabs expect no news of it."""

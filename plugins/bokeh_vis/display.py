@@ -6,12 +6,12 @@ import dataclasses
 from typing import TYPE_CHECKING, Self
 
 from aimet_hooks.errors import AimetHooksError
-from aimet_hooks.events import LayerCompressed, RatiosSelected, RunFinished, RunStarted
+from aimet_hooks.events import ExplorationStarted, LayerCompressed, RatiosSelected, RunFinished, RunStarted
 from bokeh_vis import address
 from bokeh_vis.view_thread import ViewThread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from aimet_hooks.events import Event
 
@@ -31,7 +31,8 @@ class Display:
 
     def __init__(self, url: str) -> None:
         self._address = address.parse(url)
-        self._events: list[Event] = []
+        self._scores: Sequence[Event] = ()
+        self._choice: Sequence[Event] = ()
         self._thread: ViewThread | None = None
 
     @property
@@ -40,47 +41,42 @@ class Display:
         return self._address.page
 
     def show(self, events: Sequence[Event]) -> None:
-        """Show a recording; returns when the server has it.
-
-        Args:
-            events: A whole recording, which takes the place of what was shown.
-
-        Raises:
-            AimetHooksError: If the server does not have it within 10 s; the message says why and what to do.
-        """
-        if self._thread is None:
-            self._thread = ViewThread(self._address, None, goes_on=False)
-        for event in events:
-            self._thread.hear(event)
-        self._events = list(events)
-        if not self._thread.show_all(SECONDS):
-            why = self._thread.problem or f"{self._address.server} does not confirm the page within {SECONDS:.0f} s"
-            self.close()
-            raise AimetHooksError(why)
-
-    def show_choice(self, events: Sequence[Event]) -> None:
-        """Show the chosen ratios of a recording, beside the scores that are shown already.
-
-        Args:
-            events: A whole recording with a choice. One of another run gives its choice only, where something is shown.
-
-        Raises:
-            AimetHooksError: As ``show``.
-        """
-        self.show(with_choice(self._events, events))
-
-    def show_scores(self, events: Sequence[Event]) -> None:
-        """Show a recording with a table; a choice of another recording that is shown already stays.
+        """Show a recording in the place of what was shown; returns when the server has it.
 
         Args:
             events: A whole recording.
 
         Raises:
+            AimetHooksError: If the server does not have it within 10 s; the message says why and what to do.
+        """
+        self._draw(events)
+        self._scores, self._choice = events, ()
+
+    def show_scores(self, events: Sequence[Event]) -> None:
+        """Show a recording with a table of scores, beside a choice that was displayed by itself.
+
+        Args:
+            events: A whole recording. It takes the place of an earlier table, and of the choice of the same run.
+
+        Raises:
             AimetHooksError: As ``show``.
         """
-        has_choice = any(isinstance(event, RatiosSelected) for event in events)
-        kept = [] if has_choice else [event for event in self._events if isinstance(event, RatiosSelected)]
-        self.show(with_choice(events, kept) if kept else events)
+        goes_with_its_table = self._scores and _is_same_run(self._scores, self._choice)
+        choice = () if goes_with_its_table else self._choice
+        self._draw(combined(events, choice))
+        self._scores, self._choice = events, choice
+
+    def show_choice(self, events: Sequence[Event]) -> None:
+        """Show the chosen ratios of a recording, beside the scores that were displayed before.
+
+        Args:
+            events: A whole recording with a choice; all of it is shown where no other scores were displayed.
+
+        Raises:
+            AimetHooksError: As ``show``.
+        """
+        self._draw(combined(self._scores, events))
+        self._choice = events
 
     def close(self) -> None:
         """Let the page go; a plain server drops it when the last tab has left."""
@@ -95,20 +91,50 @@ class Display:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _draw(self, events: Sequence[Event]) -> None:
+        thread = self._open_thread()
+        for event in events:
+            thread.hear(event)
+        if not thread.show_all(SECONDS):
+            why = thread.problem or f"{self._address.server} does not confirm the page within {SECONDS:.0f} s"
+            self.close()
+            raise AimetHooksError(why)
 
-def with_choice(shown: Iterable[Event], chosen: Sequence[Event]) -> list[Event]:
-    """The events of one recording with the choice of another, or the other alone if it is of the same run."""
-    shown = list(shown)
-    started = [event for event in chosen if isinstance(event, RunStarted)]
-    if not shown or (started and started[0].run_id == shown[0].run_id):
-        return list(chosen)
-    choice = [event for event in chosen if isinstance(event, RatiosSelected)]
-    after = (RatiosSelected, LayerCompressed, RunFinished)  # what belongs to the choice that the run itself made
-    before = [event for event in shown if not isinstance(event, after)]
-    placed = [event.placed(run_id=shown[0].run_id, seq=len(before), time=shown[-1].time) for event in choice]
-    return [*(_recorded(event) for event in before), *placed]
+    def _open_thread(self) -> ViewThread:
+        """The thread that draws; a new one where somebody else took the page since: who displays now has it."""
+        if self._thread is not None and self._thread.is_given_up:
+            self.close()
+        if self._thread is None:
+            self._thread = ViewThread(self._address, None, goes_on=False)
+        return self._thread
 
 
-def _recorded(event: Event) -> Event:
+def combined(scores: Sequence[Event], choice: Sequence[Event]) -> list[Event]:
+    """One recording with the scores of one and the choice of another.
+
+    Args:
+        scores: A whole recording, or nothing.
+        choice: A whole recording with a choice, or nothing.
+
+    Returns:
+        Events that can be applied in their order. ``choice`` as it is where there are no scores, or where both are of
+        the same run and it has a table; ``scores`` as it is where there is no choice.
+    """
+    if not choice:
+        return list(scores)
+    if not scores or (_is_same_run(scores, choice) and any(isinstance(event, ExplorationStarted) for event in choice)):
+        return list(choice)
+    own = (RatiosSelected, LayerCompressed, RunFinished)  # what belongs to the choice that the run itself made
+    kept = [_as_recorded(event) for event in scores if not isinstance(event, own)]
+    chosen = [event for event in choice if isinstance(event, RatiosSelected)]
+    last = scores[-1]
+    return [*kept, *(event.placed(run_id=last.run_id, seq=len(kept), time=last.time) for event in chosen)]
+
+
+def _is_same_run(some: Sequence[Event], others: Sequence[Event]) -> bool:
+    return bool(some) and bool(others) and some[0].run_id == others[0].run_id
+
+
+def _as_recorded(event: Event) -> Event:
     """A beginning that is known to be no run that goes on."""
     return dataclasses.replace(event, fingerprint="") if isinstance(event, RunStarted) else event

@@ -184,7 +184,7 @@ def _outcome(run: RunState) -> Iterator[str]:
         return
     scale, totals = ScoreScale.of(run), run.totals
     lost = scale.drop(finished.compressed_score)
-    change = "" if lost is None else f"{-lost:+.2f} points"
+    change = "" if lost is None else markup.change(lost)
     before, after = scale.text(finished.baseline_score), scale.text(finished.compressed_score)
     yield tile("score", f"{before} → {after}", change)
     kept = {"MACs": finished.mac_ratio, "weights": finished.memory_ratio}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from bokeh_vis import page as pages
 from bokeh_vis.connection import PUSH, Connection
-from bokeh_vis.control import Claim
+from bokeh_vis.control import ENDED, Claim
 from bokeh_vis.server_probe import ConnectionFailed
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ SHORT_TOKEN = 3600.0
 CURRENT_LASTS = 2.0
 """Seconds for which a layer stays the current one, so that its curve can be read."""
 
-ENDED = ("waiting", "finished", "failed")
-
 
 class LivePage:
     """Draws a run on a page of a Bokeh server. For one thread; ``step`` never takes longer than its limits.
@@ -46,15 +44,17 @@ class LivePage:
     Args:
         address: Of the page.
         warn: Says one sentence to the user.
+        goes_on: Whether it is a run that goes on, rather than a recording of one.
 
     Attributes:
         taken_over: Name of the newer run that owns the page now, None as long as nobody took it.
     """
 
-    def __init__(self, address: Address, warn: Callable[[str], None]) -> None:
+    def __init__(self, address: Address, warn: Callable[[str], None], *, goes_on: bool = True) -> None:
         self.taken_over: str | None = None
         self._address = address
         self._warn = warn
+        self._goes_on = goes_on
         self._claim = Claim(owner=uuid.uuid4().hex)
         self._notice = ""
         self._connection: Connection | None = None
@@ -137,9 +137,10 @@ class LivePage:
     def _yield_to(self, there: Claim) -> None:
         if there.owner != self._claim.owner and there.since > self._claim.since:
             self.taken_over = there.run_name or "another run"
+            loss = "this run goes on without it" if self._goes_on else "the recording is not shown there any more"
             self._warn(
-                f"the live page at {self._address.page} was taken over by {self.taken_over!r}; this run goes on "
-                "without it (for a page of its own add ?bokeh-session-id=NAME to visualization_url)"
+                f"the live page at {self._address.page} was taken over by {self.taken_over!r}; {loss} "
+                "(for a page of its own add ?bokeh-session-id=NAME to visualization_url)"
             )
             self.close()
 
@@ -174,12 +175,12 @@ class LivePage:
         if page.columns < len(run.candidates):
             self._put_new_page(page, run)
             page = self._page or page
-        self._changed = False
         more = True
         while more:
             more = page.draw(run, now=self._now(run), notice=self._notice)
             page.control.beat(self._claimed_for(run), current=page.row_of(self._current_layer(run)))
             connection.roundtrip(PUSH)
+        self._changed = False  # not before the server has confirmed it: who waits for it looks from another thread
         self._next_beat = time.monotonic() + BEAT
 
     def _check_owner(self, page: Page) -> None:
@@ -204,10 +205,10 @@ class LivePage:
 
     def _claimed_for(self, run: RunState) -> Claim:
         name = run.started.run_name if run.started else ""
-        return dataclasses.replace(self._claim, run_name=name, phase=run.phase)
+        return dataclasses.replace(self._claim, run_name=name, phase=run.phase if self._goes_on else "finished")
 
     def _current_layer(self, run: RunState) -> str | None:
-        if run.phase != "exploring" or run.last_cell is None:
+        if not self._goes_on or run.phase != "exploring" or run.last_cell is None:
             return None
         layer, since = self._current
         if layer is None or time.monotonic() - since > CURRENT_LASTS:

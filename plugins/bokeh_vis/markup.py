@@ -26,3 +26,8 @@ def tile(label: str, value: str, more: str = "") -> str:
 def heading(title: str, more: str = "") -> str:
     """The heading of a part of the page; both are HTML already."""
     return f"<h2>{title}{f'<small>{more}</small>' if more else ''}</h2>"
+
+
+def change(lost: float) -> str:
+    """Points that were lost, as a change: "-0.28 points"."""
+    return f"{0.0 - round(lost, 2):+.2f} points"

@@ -28,7 +28,8 @@ ROWS_SEEN = 24
 FIELDS = ("id", "name", "what", "state", "look", "progress", "bar", "score", "macs", "weights", "target", "started")
 LINK = '<a href="run?run=<%- encodeURIComponent(id) %>" title="<%- value %>"><%- value %></a>'
 STATE = '<div class="cell state <%- look %>"><%- value %></div>'
-PROGRESS = '<div class="ratio" title="<%- value %>"><i style="width: <%- Number(bar) %>%"></i><%- value %></div>'
+PROGRESS = f'<div class="ratio" title="<%- value %>">{tables.bar("bar")}<%- value %></div>'
+TICK_TWO = '<span class="muted">Tick two runs to compare them.</span>'
 EMPTY = "<p>No run has been found yet. Give runs a results directory below it, from any machine that shares it:</p>"
 
 
@@ -48,7 +49,7 @@ class RunList:
         self._heading = Div(name="runs_heading", text="", stylesheets=[sheet], sizing_mode="stretch_width", margin=0)
         self._table = _table(self._source)
         self._table.stylesheets = [sheet]
-        compare = Div(name="compare", text="", stylesheets=[sheet])
+        compare = Div(name="compare", text=TICK_TWO, stylesheets=[sheet], margin=(6, 0, 0, 0))
         self._source.js_on_change("data", CustomJS(args={"table": self._table}, code="table.view.change.emit()"))
         ticked = CustomJS(args={"source": self._source, "compare": compare}, code=theme.script("compare.js"))
         self._source.selected.js_on_change("indices", ticked)

@@ -104,19 +104,19 @@ class ScoreTable:
     def hear(self, event: Event) -> None:
         """Remember which cells change; takes constant time but for a choice, which is one step a layer."""
         if isinstance(event, EvalScored):
-            self._mark_last((event.layer, event.comp_ratio))
+            self._changed[event.layer, event.comp_ratio] = None
         elif isinstance(event, RatiosSelected):
-            self._mark_last(None)
             self._changed |= {(layer, ratio): None for layer, ratio in event.comp_ratios.items() if ratio is not None}
         elif isinstance(event, (RunStarted, ExplorationStarted)):
-            self._last = None
             self.forget()
 
-    def _mark_last(self, key: Key | None) -> None:
-        for changed in (self._last, key):
-            if changed is not None:
-                self._changed[changed] = None
-        self._last = key
+    def _mark_last(self, run: RunState) -> None:
+        """Move the mark of the cell that was announced last, which there is until ratios are chosen."""
+        cell = run.last_cell if run.selection is None else None
+        key = None if cell is None else (cell.layer, cell.comp_ratio)
+        if key != self._last:
+            self._changed |= {changed: None for changed in (self._last, key) if changed is not None}
+            self._last = key
 
     def row_of(self, layer: str | None) -> int | None:
         """Place of a layer in the table."""
@@ -124,6 +124,7 @@ class ScoreTable:
 
     def draw(self, run: RunState) -> bool:
         """Bring it up to date; whether there is more to draw."""
+        self._mark_last(run)
         if self._rows_drawn is None:
             self._begin(run)
         else:

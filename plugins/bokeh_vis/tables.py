@@ -11,10 +11,14 @@ CELL = (
     '<% const [look, text, title] = value.split("|") %>'
     '<div class="cell <%- look %>" title="<%- title ?? "" %>"><%- text %></div>'
 )
-SHARE = (
-    '<div class="share" title="<%- value.toFixed(2) %> %"><i style="width: <%- Number(share_bar) %>%"></i>'
-    "<%- value.toFixed(1) %> %</div>"
-)
+
+
+def bar(field: str) -> str:
+    """A bar as long as a column's percentage, which leaves room for a number at its right."""
+    return f'<i style="width: calc((100% - 70px) * <%- Number({field}) / 100 %>)"></i>'
+
+
+SHARE = f'<div class="share" title="<%- value.toFixed(2) %> %">{bar("share_bar")}<%- value.toFixed(1) %> %</div>'
 
 _BY_SCORE = """
 const score = (cell) => { const found = parseFloat(cell.split("|")[1]); return isNaN(found) ? -Infinity : found }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -36,14 +38,27 @@ PAGE_WAIT = 4.0
 """Seconds that the end of a run waits for its page."""
 
 
+CLOSE_WAIT = 1.0
+"""Seconds that the end of a process waits for its pages to be let go."""
+
+_open: weakref.WeakSet[ViewThread] = weakref.WeakSet()
+
+
+@atexit.register
+def close_all() -> None:
+    """Let all pages go that this process still holds; done by itself at the end of the process."""
+    for view in list(_open):
+        view.close()
+
+
 class ViewThread:
     """Draws a run on a live page and into a report, on a thread of its own that keeps no process alive.
 
     Args:
         address: Of the live page, None for none.
         report: Path of the report, None for none.
-        goes_on: Whether it is a run that goes on without its page, and so says what is wrong with it; who shows a
-            recording reads ``problem``.
+        goes_on: Whether it is a run that goes on, and so says what is wrong with its page; who shows a recording reads
+            ``problem`` instead.
     """
 
     def __init__(self, address: Address | None, report: Path | None, *, goes_on: bool = True) -> None:
@@ -52,19 +67,27 @@ class ViewThread:
         self._heard: deque[Event] = deque()
         self._run = RunState()
         self._page: LivePage | None = None
-        self._warned = not goes_on
+        self._goes_on = goes_on
+        self._warned = False
         self._report_due = 0.0
         self._alive = True
         self._ending = threading.Event()
         self._report_written = threading.Event()
         self._page_shown = threading.Event()
         self._closing = False
-        threading.Thread(target=self._work, name=THREAD_NAME, daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name=THREAD_NAME, daemon=True)
+        _open.add(self)
+        self._thread.start()
 
     @property
     def problem(self) -> str:
         """Why there is no live page now, as a sentence; "" where there is one."""
         return self._page.problem if self._page is not None else ""
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether somebody else took the page."""
+        return self._page is not None and self._page.is_given_up
 
     def hear(self, event: Event) -> None:
         """Take in an event; costs the caller an append."""
@@ -89,9 +112,10 @@ class ViewThread:
         return self._page is not None and self._page.shows_all and not self._heard
 
     def close(self) -> None:
-        """Let the page go and end the thread."""
+        """Let the page go and end the thread, within a second."""
         self._closing = True
         self._ending.set()
+        self._thread.join(CLOSE_WAIT)
 
     def _work(self) -> None:
         try:
@@ -113,7 +137,7 @@ class ViewThread:
         if self._address is not None:
             from bokeh_vis.live_page import LivePage  # bokeh takes half a second to import: not on the run's thread
 
-            self._page = LivePage(self._address, self._warn)
+            self._page = LivePage(self._address, self._warn, goes_on=self._goes_on)
         self._report_due = time.monotonic() + REPORT_INTERVAL
 
     @property
@@ -157,6 +181,7 @@ class ViewThread:
 
     def _warn(self, text: str) -> None:
         """Say one thing about the page in a run; what comes after it is for those who look for it."""
-        is_news = not self._warned and not self._run_is_over
+        is_known = self._run_is_over if self._goes_on else bool(self.problem)
+        is_news = not self._warned and not is_known
         logger.log(logging.WARNING if is_news else logging.INFO, "%s", text)
         self._warned = True

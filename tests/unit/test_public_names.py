@@ -26,12 +26,14 @@ PUBLIC = [
     "TargetError",
     "UnknownNameError",
     "UsageError",
+    "VisualizeCompression",
     "WeightSvd",
     "__version__",
     "compress_model",
     "hookimpl",
     "load_compressed",
     "plan",
+    "start_bokeh_server_session",
 ]
 TESTING = [
     "SAMPLE_RUNS",

@@ -146,6 +146,7 @@ if (control.data.beat[0] !== tab.beat) {
 }
 if (control.data.reloads[0] > tab.reloads) {
   tab.reloads = control.data.reloads[0]
+  control.document.apply_json_patch = () => undefined // what comes now is for the page after the reload
   setTimeout(() => location.reload(), 1000)
 }
 restore_ticked()

@@ -1,0 +1,237 @@
+"""What a page shows, as data: drawn step by step it is what it is drawn at once."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from bokeh.document import Document
+from bokeh.models import Column, ColumnDataSource
+from bokeh.models.widgets.markups import Div
+
+from aimet_hooks.run_state import RunState
+from aimet_hooks.testing.sample_runs import SAMPLE_RUNS, STRANGE_NAMES, finished_run, run_of_strange_names
+from bokeh_vis import page as pages
+from bokeh_vis import score_table
+from bokeh_vis.control import Claim
+from bokeh_vis.page import Page
+from tests import page_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aimet_hooks.events import Event
+
+SOURCES = ("cells", "choices", "skipped")
+TEXTS = ("header", "score_heading", "score_legend", "curves_heading", "choice_heading", "skipped_heading")
+
+
+def state_of(events: Sequence[Event]) -> RunState:
+    run = RunState()
+    for event in events:
+        run.apply(event)
+    return run
+
+
+def drawn(events: Sequence[Event], columns: int = pages.COLUMNS) -> Page:
+    page = pages.build(columns)
+    run = state_of(events)
+    while page.draw(run, now=run.time):
+        pass
+    return page
+
+
+def shown(page: Page) -> dict[str, Any]:
+    """All data and texts by the names of their models."""
+    found: dict[str, Any] = {}
+    for name in SOURCES:
+        source = page.root.select_one({"name": name})
+        assert isinstance(source, ColumnDataSource)
+        found[name] = {column: list(values) for column, values in source.data.items()}
+    for name in TEXTS:
+        text = page.root.select_one({"name": name})
+        assert isinstance(text, Div)
+        found[name] = text.text
+    table = page.root.select_one({"name": "score_table"})
+    found["columns"] = [(column.title, column.visible) for column in table.columns]  # type: ignore[union-attr]
+    return found
+
+
+def cells(page: Page) -> dict[str, list[str]]:
+    return {name: column for name, column in shown(page)["cells"].items() if name.startswith("cell_")}
+
+
+@pytest.mark.parametrize("events", SAMPLE_RUNS.values(), ids=SAMPLE_RUNS)
+def test_a_page_drawn_step_by_step_is_the_page_drawn_at_once(events: Callable[[], list[Event]]) -> None:
+    page, run = pages.build(), RunState()
+    for number, event in enumerate(events(), start=1):
+        run.apply(event)
+        page.hear(event)
+        page.draw(run, now=run.time + 3 * number)  # insights are made anew every few seconds only
+        if number % 4 == 0 or number == len(events()):
+            page.draw(run, now=run.time)
+            at_once = shown(drawn(events()[:number]))
+            step_by_step = shown(page)
+            for name in (*SOURCES, "columns", *(text for text in TEXTS if text != "header")):
+                assert step_by_step[name] == at_once[name], (name, number)
+    assert shown(page)["header"] == shown(drawn(events()))["header"]
+
+
+def test_a_second_run_on_the_same_models_leaves_nothing_of_the_first() -> None:
+    page, run = pages.build(), RunState()
+    second = page_runs.whole_run(page_runs.layer_names(2), 4, run_id="second")
+    for event in [*page_runs.whole_run(page_runs.layer_names(5), 9), *second]:
+        run.apply(event)
+        page.hear(event)
+        page.draw(run, now=run.time)
+    assert shown(page) == shown(drawn(second))
+
+
+def test_a_page_that_somebody_else_wrote_to_is_drawn_anew() -> None:
+    page = drawn(finished_run())
+    expected = shown(page)
+    source = page.root.select_one({"name": "cells"})
+    assert isinstance(source, ColumnDataSource)
+    source.patch({"cell_0": [(0, "g7|0.1234")]})
+    page.forget()
+    run = state_of(finished_run())
+    page.draw(run, now=run.time)
+    assert shown(page) == expected
+
+
+def test_rows_come_in_messages_of_bounded_size() -> None:
+    layers, ratios = 5000, 20
+    events = page_runs.whole_run(page_runs.layer_names(layers), ratios)
+    run, page = state_of(events), pages.build()
+    rows = []
+    more = True
+    while more:
+        more = page.draw(run, now=run.time)
+        rows.append(len(shown(page)["cells"]["layer"]))
+    assert rows[-1] == layers
+    most = score_table.CELLS_AT_ONCE // pages.COLUMNS
+    assert all(after - before <= most for before, after in zip([0, *rows], rows, strict=False))
+    assert sum(bool(re.search(r"\|\d", cell)) for column in cells(page).values() for cell in column) == layers * ratios
+
+
+def test_cells_that_arrive_while_rows_are_missing_are_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(score_table, "CELLS_AT_ONCE", 2 * pages.COLUMNS)
+    events = page_runs.whole_run(page_runs.layer_names(7), 3)
+    page, run = pages.build(), RunState()
+    for event in events:
+        run.apply(event)
+        page.hear(event)
+        page.draw(run, now=run.time)
+    while page.draw(run, now=run.time):
+        pass
+    assert shown(page)["cells"] == shown(drawn(events))["cells"]
+
+
+def test_few_document_events_whatever_the_number_of_changes() -> None:
+    events = page_runs.whole_run(page_runs.layer_names(200))
+    page, run, document = pages.build(), RunState(), Document()
+    document.add_root(page.root)
+    counts: list[int] = []
+    document.on_change(lambda _: counts.append(1))
+    for at, event in enumerate(events):
+        run.apply(event)
+        page.hear(event)
+        if at in (10, 11, 700, 1700, len(events) - 1):
+            counts.clear()
+            page.draw(run, now=run.time)
+            page.control.beat(Claim(), current=None)
+            assert len(counts) <= 12 or at == 10
+
+
+def test_columns_are_lists_of_json_values_for_browsers_that_reconnect() -> None:
+    page = drawn(run_of_strange_names())
+    for source in page.root.select({"type": ColumnDataSource}):
+        assert all(type(column) is list for column in source.data.values()), source.name
+        json.dumps(dict(source.data), allow_nan=False)
+
+
+def test_no_viewer_changes_what_the_others_see() -> None:
+    assert not any(model.syncable for model in pages.build().root.references())
+
+
+def test_ids_of_two_pages_never_meet() -> None:
+    ids = [{model.id for model in pages.build().root.references()} for _ in range(2)]
+    assert not ids[0] & ids[1]
+    assert all(len(identity) > 20 for identity in ids[0])
+
+
+def test_a_page_is_found_in_a_document_and_drawn_on() -> None:
+    document = Document()
+    assert pages.find(document) is None
+    document.add_root(drawn(finished_run()).root)
+    found = pages.find(document)
+    assert found is not None
+    assert shown(found) == shown(drawn(finished_run()))
+
+
+def test_a_page_of_another_version_or_a_damaged_one_is_not_drawn_on() -> None:
+    document = Document()
+    other = pages.build()
+    other.root.tags = ["page 0"]
+    document.add_root(other.root)
+    document.add_root(Column(name=pages.NAME, tags=[pages.SCHEMA]))
+    assert pages.find(document) is None
+
+
+def test_control_tells_whose_page_it_is() -> None:
+    page = pages.build()
+    assert page.control.claim == Claim()
+    claim = Claim(owner="a", since=12.5, run_name="run", phase="exploring")
+    page.control.beat(claim, current=3)
+    page.control.reload_tabs()
+    assert Page(page.root).control.claim == claim
+
+
+def test_what_comes_from_outside_is_escaped_in_every_text() -> None:
+    names = [*STRANGE_NAMES, "<img src=x onerror=alert(1)>"]
+    page = drawn(finished_run(names, skipped="<script>"))
+    for name in TEXTS:
+        text = str(shown(page)[name])
+        assert "<script" not in text
+        assert "<img" not in text
+    assert html.escape("<img src=x onerror=alert(1)>") not in shown(page)["cells"]["layer"]
+    assert "<img src=x onerror=alert(1)>" in shown(page)["cells"]["layer"]
+
+
+def test_a_finished_run_says_what_came_of_it() -> None:
+    text = shown(drawn(finished_run()))["header"]
+    for part in ("sample", ">done<", "0.9000 → 0.8125", "-8.75 points", "most cells score better", "1 cell failed"):
+        assert part in text
+
+
+def test_a_waiting_page_says_how_a_run_is_started() -> None:
+    page = pages.build()
+    text = shown(page)["header"]
+    assert "visualization_url" in text
+    page.draw(RunState(), now=0.0)
+    assert shown(page)["header"] == text
+
+
+def test_looks_of_cells() -> None:
+    exploring = cells(drawn(finished_run()[:-8]))
+    assert exploring["cell_1"][1] == "failed|failed|RuntimeError: out of memory"
+    finished = cells(drawn(finished_run()))
+    assert finished["cell_1"][0] == "g7 chosen|0.7500"
+    assert [column[2] for column in finished.values()][:4] == ["g7|0.6875", "g7|0.7500", "g6|0.8125", ""]
+    looks = [cell.split("|")[0] for column in exploring.values() for cell in column]
+    assert sum("last" in look for look in looks) == 1
+    assert sum("last" in cell for column in finished.values() for cell in column) == 0
+
+
+def test_silence_and_forecast_while_exploring() -> None:
+    events = page_runs.whole_run(page_runs.layer_names(10))[:60]
+    page, run = pages.build(), state_of(events)
+    page.draw(run, now=run.time + 300)
+    text = shown(page)["header"]
+    assert "nothing new for 5:00" in text
+    page.draw(run, now=run.time + 1)
+    assert "left" in shown(page)["header"]
+    assert "nothing new" not in shown(page)["header"]
