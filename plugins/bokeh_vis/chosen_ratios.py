@@ -13,13 +13,13 @@ from aimet_hooks.presentation import quantities, wording
 from aimet_hooks.presentation.score_scale import ScoreScale
 from aimet_hooks.presentation.text import layer_name
 from bokeh_vis import markup, tables
-from bokeh_vis.parts import part
 
 if TYPE_CHECKING:
     from bokeh.models import InlineStyleSheet
 
     from aimet_hooks.events import EvalScored, Event
     from aimet_hooks.run_state import RunState
+    from bokeh_vis.parts import Parts
 
 SOURCE, TABLE, HEADING = "choices", "choice_table", "choice_heading"
 ROWS_SEEN = 14
@@ -74,13 +74,13 @@ class ChosenRatios:
     """Draws the choice of a page.
 
     Args:
-        root: The page.
+        parts: The models of the page.
     """
 
-    def __init__(self, root: Column) -> None:
-        self._table = part(root, TABLE, DataTable)
-        self._source = part(root, SOURCE, ColumnDataSource)
-        self._heading = part(root, HEADING, Div)
+    def __init__(self, parts: Parts) -> None:
+        self._table = parts.get(TABLE, DataTable)
+        self._source = parts.get(SOURCE, ColumnDataSource)
+        self._heading = parts.get(HEADING, Div)
         self._compressed: list[str] = []
         self.forget()
 

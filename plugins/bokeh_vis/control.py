@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from bokeh.models import ColumnDataSource
 
-from bokeh_vis.parts import part
-
 if TYPE_CHECKING:
-    from bokeh.models import Column
+    from bokeh_vis.parts import Parts
 
 NAME = "control"
 
@@ -50,11 +48,11 @@ class Control:
     """Reads and writes the control source of a page.
 
     Args:
-        root: The page.
+        parts: The models of the page.
     """
 
-    def __init__(self, root: Column) -> None:
-        self._source = part(root, NAME, ColumnDataSource)
+    def __init__(self, parts: Parts) -> None:
+        self._source = parts.get(NAME, ColumnDataSource)
 
     @property
     def claim(self) -> Claim:

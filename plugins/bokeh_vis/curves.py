@@ -11,12 +11,12 @@ from bokeh.plotting import figure
 
 from aimet_hooks.presentation.score_scale import ScoreScale
 from bokeh_vis import markup, score_table, tables, theme
-from bokeh_vis.parts import part
 
 if TYPE_CHECKING:
     from bokeh.models import InlineStyleSheet
 
     from aimet_hooks.run_state import RunState
+    from bokeh_vis.parts import Parts
 
 FIGURE, LINES, POINTS, MARKS = "curves_figure", "curves", "curve_points", "curve_marks"
 HEADING, BASELINE, THRESHOLD = "curves_heading", "baseline", "threshold"
@@ -93,13 +93,13 @@ class Curves:
     """Draws what all tabs share of the curves: baseline, threshold, words.
 
     Args:
-        root: The page.
+        parts: The models of the page.
     """
 
-    def __init__(self, root: Column) -> None:
-        self._heading = part(root, HEADING, Div)
-        self._plot = part(root, FIGURE, figure)
-        self._lines = {name: part(root, name, Span) for name in (BASELINE, THRESHOLD)}
+    def __init__(self, parts: Parts) -> None:
+        self._heading = parts.get(HEADING, Div)
+        self._plot = parts.get(FIGURE, figure)
+        self._lines = {name: parts.get(name, Span) for name in (BASELINE, THRESHOLD)}
 
     def draw(self, run: RunState) -> None:
         """Bring it up to date."""

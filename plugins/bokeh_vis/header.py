@@ -11,14 +11,14 @@ from aimet_hooks.presentation.score_scale import ScoreScale
 from bokeh_vis import insights, markup
 from bokeh_vis.insights import Insights
 from bokeh_vis.markup import escaped, tile
-from bokeh_vis.parts import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bokeh.models import Column, InlineStyleSheet
+    from bokeh.models import InlineStyleSheet
 
     from aimet_hooks.run_state import RunState
+    from bokeh_vis.parts import Parts
 
 NAME = "header"
 INSIGHTS_LAST = 2.0
@@ -53,11 +53,11 @@ class Header:
     """Draws the header of a page.
 
     Args:
-        root: The page.
+        parts: The models of the page.
     """
 
-    def __init__(self, root: Column) -> None:
-        self._div = part(root, NAME, Div)
+    def __init__(self, parts: Parts) -> None:
+        self._div = parts.get(NAME, Div)
         self._insights = Insights()
         self._insights_of: tuple[str, int] = ("", 0)
         self._insights_at = 0.0

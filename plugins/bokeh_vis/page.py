@@ -16,7 +16,7 @@ from bokeh_vis.chosen_ratios import ChosenRatios
 from bokeh_vis.control import Control
 from bokeh_vis.curves import Curves
 from bokeh_vis.header import Header
-from bokeh_vis.parts import part
+from bokeh_vis.parts import Parts
 from bokeh_vis.score_table import ScoreTable
 from bokeh_vis.skipped_layers import SkippedLayers
 
@@ -53,12 +53,13 @@ class Page:
 
     def __init__(self, root: Column) -> None:
         self.root = root
-        self.control = Control(root)
-        self._header = Header(root)
-        self._scores = ScoreTable(root)
-        self._curves = Curves(root)
-        self._choices = ChosenRatios(root)
-        self._skipped = SkippedLayers(root)
+        parts = Parts(root)
+        self.control = Control(parts)
+        self._header = Header(parts)
+        self._scores = ScoreTable(parts)
+        self._curves = Curves(parts)
+        self._choices = ChosenRatios(parts)
+        self._skipped = SkippedLayers(parts)
 
     @property
     def columns(self) -> int:
@@ -137,18 +138,19 @@ def _build(columns: int) -> Column:
 
 def _add_script(root: Column, quiet: Div) -> None:
     """What a tab does by itself, whenever the page was drawn, layers were ticked, or the tab has been laid out."""
-    source, plot = control.build(), part(root, curves.FIGURE, figure)
-    cells = part(root, score_table.SOURCE, ColumnDataSource)
+    parts = Parts(root)
+    source, plot = control.build(), parts.get(curves.FIGURE, figure)
+    cells = parts.get(score_table.SOURCE, ColumnDataSource)
     arguments = {
         "control": source,
         "cells": cells,
-        "table": part(root, score_table.TABLE, DataTable),
-        "choices": part(root, chosen_ratios.SOURCE, ColumnDataSource),
-        "choices_table": part(root, chosen_ratios.TABLE, DataTable),
-        "curves": part(root, curves.LINES, ColumnDataSource),
-        "points": part(root, curves.POINTS, ColumnDataSource),
-        "marks": part(root, curves.MARKS, ColumnDataSource),
-        "baseline": part(root, curves.BASELINE, Span),
+        "table": parts.get(score_table.TABLE, DataTable),
+        "choices": parts.get(chosen_ratios.SOURCE, ColumnDataSource),
+        "choices_table": parts.get(chosen_ratios.TABLE, DataTable),
+        "curves": parts.get(curves.LINES, ColumnDataSource),
+        "points": parts.get(curves.POINTS, ColumnDataSource),
+        "marks": parts.get(curves.MARKS, ColumnDataSource),
+        "baseline": parts.get(curves.BASELINE, Span),
         "figure": plot,
         "quiet": quiet,
         "colours": list(theme.CURVES),

@@ -1,4 +1,4 @@
-"""Find the models of a page that may have been built by another process."""
+"""The models of a page by their names: it may have been built by another process."""
 
 from __future__ import annotations
 
@@ -10,13 +10,23 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="Model")
 
 
-def part(root: Model, name: str, kind: type[M]) -> M:
-    """The one model of a page with this name.
+class Parts:
+    """The named models of a page.
 
-    Raises:
-        LookupError: If there is none of this kind: the page was damaged, or made by another version.
+    Args:
+        root: The page.
     """
-    found = root.select_one({"name": name})
-    if not isinstance(found, kind):
-        raise LookupError(f"the page has no {kind.__name__} {name!r}")  # noqa: TRY004 -- it is not there
-    return found
+
+    def __init__(self, root: Model) -> None:
+        self._models = {model.name: model for model in root.references() if model.name}
+
+    def get(self, name: str, kind: type[M]) -> M:
+        """The model of this name.
+
+        Raises:
+            LookupError: If there is none of this kind: the page was damaged, or made by another version.
+        """
+        found = self._models.get(name)
+        if not isinstance(found, kind):
+            raise LookupError(f"the page has no {kind.__name__} {name!r}")  # noqa: TRY004 -- it is not there
+        return found

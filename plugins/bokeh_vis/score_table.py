@@ -13,13 +13,13 @@ from aimet_hooks.presentation import quantities, wording
 from aimet_hooks.presentation.score_scale import LABELS, ScoreScale
 from aimet_hooks.presentation.text import layer_name
 from bokeh_vis import markup, tables
-from bokeh_vis.parts import part
 
 if TYPE_CHECKING:
     from bokeh.models import InlineStyleSheet
 
     from aimet_hooks.events import Event
     from aimet_hooks.run_state import RunState
+    from bokeh_vis.parts import Parts
 
 SOURCE, TABLE, HEADING, LEGEND = "cells", "score_table", "score_heading", "score_legend"
 FIRST_COLUMNS = 3
@@ -77,14 +77,14 @@ class ScoreTable:
     """Draws the table of a page.
 
     Args:
-        root: The page.
+        parts: The models of the page.
     """
 
-    def __init__(self, root: Column) -> None:
-        self._table = part(root, TABLE, DataTable)
-        self._source = part(root, SOURCE, ColumnDataSource)
-        self._heading = part(root, HEADING, Div)
-        self._legend = part(root, LEGEND, Div)
+    def __init__(self, parts: Parts) -> None:
+        self._table = parts.get(TABLE, DataTable)
+        self._source = parts.get(SOURCE, ColumnDataSource)
+        self._heading = parts.get(HEADING, Div)
+        self._legend = parts.get(LEGEND, Div)
         self._changed: dict[Key, None] = {}
         self._last: Key | None = None
         self.forget()

@@ -12,13 +12,13 @@ from aimet_hooks.events import LayerSkipped, RunStarted
 from aimet_hooks.presentation import wording
 from aimet_hooks.presentation.text import clean, layer_name
 from bokeh_vis import markup, tables
-from bokeh_vis.parts import part
 
 if TYPE_CHECKING:
     from bokeh.models import InlineStyleSheet
 
     from aimet_hooks.events import Event
     from aimet_hooks.run_state import RunState
+    from bokeh_vis.parts import Parts
 
 SOURCE, TABLE, HEADING = "skipped", "skipped_table", "skipped_heading"
 FIELDS = ("layer", "kind", "share", "share_bar", "reason")
@@ -59,13 +59,13 @@ class SkippedLayers:
     """Draws the skipped layers of a page.
 
     Args:
-        root: The page.
+        parts: The models of the page.
     """
 
-    def __init__(self, root: Column) -> None:
-        self._table = part(root, TABLE, DataTable)
-        self._source = part(root, SOURCE, ColumnDataSource)
-        self._heading = part(root, HEADING, Div)
+    def __init__(self, parts: Parts) -> None:
+        self._table = parts.get(TABLE, DataTable)
+        self._source = parts.get(SOURCE, ColumnDataSource)
+        self._heading = parts.get(HEADING, Div)
         self.forget()
 
     def forget(self) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.endswith("[]\n")
-    for command in ("compress", "demo", "layers", "plugins", "show"):
+    for command in ("compress", "demo", "layers", "plugins", "serve", "show"):
         assert f"  {command} " in output
 
 
@@ -78,8 +79,24 @@ def test_demo_shows_the_table_the_ratios_and_where_the_files_are(folder: Path) -
         "comp_ratios.json",
         "stats.json",
         "model.onnx",
+        "report.html",
     }
+    assert errors.endswith("The page of this run: out/report.html\n")
     assert "\x1b" not in output + errors
+
+
+def test_demo_says_where_its_live_page_is_and_goes_on_without_a_server(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}/"
+    with started("demo", "--results-dir", "out", "--visualization-url", url) as process:
+        output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "Chosen ratios" in output
+    lines = errors.splitlines()
+    assert lines[0] == f"Live page: {url}?&bokeh-session-id=compression"
+    (warning,) = [line for line in lines if line.startswith("warning:")]
+    assert "nothing listens at" in warning
+    assert (folder / "out" / "report.html").exists()
 
 
 def test_demo_without_a_results_directory_writes_below_runs(folder: Path) -> None:

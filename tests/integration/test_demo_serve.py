@@ -127,7 +127,6 @@ def test_a_run_that_fails_leaves_no_server(tmp_path: Path) -> None:
 
 def test_a_server_that_ends_by_itself_ends_the_demo(tmp_path: Path) -> None:
     with demo(tmp_path) as process:
-        _, port = address(process)
         read_until(process.stderr, STAYS)
         (server,) = subprocess.run(
             ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
