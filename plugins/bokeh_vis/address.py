@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import os
 from dataclasses import dataclass
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -9,6 +13,7 @@ from aimet_hooks.errors import UsageError
 
 DEFAULT_SESSION = "compression"
 SESSION_ARGUMENT = "bokeh-session-id"
+SIGNING_VARIABLE = "BOKEH_SIGN_SESSIONS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +22,7 @@ class Address:
 
     Attributes:
         server: Address of the Bokeh server, prefix included, with a slash at its end: "http://localhost:5006/".
-        session_id: Name of the session that holds the page.
+        session_id: Name of the session that holds the page, with its signature where sessions are signed.
     """
 
     server: str
@@ -41,7 +46,7 @@ def parse(url: str) -> Address:
         url: "http://host:port/", with a prefix where the server has one; a ``?bokeh-session-id=NAME`` is honoured.
 
     Raises:
-        UsageError: If it is no such url; the message says how to write it.
+        UsageError: If it is no such url, or names a session that cannot be signed; the message says how to write it.
     """
     try:
         parts = urlsplit(url.strip())
@@ -52,7 +57,28 @@ def parse(url: str) -> Address:
         raise UsageError(f"visualization_url {url!r} is no address of a web server; write it as {_EXAMPLE}")
     names = parse_qs(parts.query).get(SESSION_ARGUMENT, [])
     path = parts.path if parts.path.endswith("/") else f"{parts.path}/"
-    return Address(f"{parts.scheme}://{parts.netloc}{path}", names[0] if names else DEFAULT_SESSION)
+    return Address(f"{parts.scheme}://{parts.netloc}{path}", session_id(names[0] if names else DEFAULT_SESSION))
+
+
+def session_id(name: str) -> str:
+    """The id of a session of this name: the name, or name and signature where the environment asks for signed sessions.
+
+    Raises:
+        UsageError: If a name with a dot is to be signed, which Bokeh does not understand.
+    """
+    if SIGNING_VARIABLE not in os.environ:
+        return name
+    from bokeh.settings import settings
+
+    key = settings.secret_key_bytes()
+    if not settings.sign_sessions() or key is None:
+        return name
+    base, _, signature = name.partition(".")
+    # as bokeh.util.token does it, which signs only names of its own making
+    expected = base64.urlsafe_b64encode(hmac.digest(key, base.encode(), hashlib.sha256)).decode().rstrip("=")
+    if signature and not hmac.compare_digest(signature.encode(), expected.encode()):
+        raise UsageError(f"session {name!r} cannot be signed because of its dot; choose a name without one")
+    return f"{base}.{expected}"
 
 
 _EXAMPLE = "'http://localhost:5006/'"

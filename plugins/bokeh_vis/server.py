@@ -16,7 +16,7 @@ from tornado.ioloop import IOLoop, PeriodicCallback
 from aimet_hooks.errors import AimetHooksError
 from bokeh_vis import comparison, run_page
 from bokeh_vis import page as pages
-from bokeh_vis.address import DEFAULT_SESSION, SESSION_ARGUMENT, Address
+from bokeh_vis.address import DEFAULT_SESSION, SESSION_ARGUMENT, Address, session_id
 from bokeh_vis.run_directory import RunDirectory
 from bokeh_vis.run_list import RunList
 
@@ -85,7 +85,7 @@ class PageServer:
     @property
     def address(self) -> Address:
         """Of the live page."""
-        return Address(f"http://127.0.0.1:{self.port}/")
+        return Address(f"http://127.0.0.1:{self.port}/", session_id(DEFAULT_SESSION))
 
     def serve(self) -> None:
         """Serve until an exception, as that of an interrupt, ends it."""
@@ -121,7 +121,10 @@ def _shared_page(document: Document) -> None:
     request = context.request
     by_program = request is None or request.path.endswith("/ws")
     if request is not None and not by_program and SESSION_ARGUMENT not in parse_qs(request.query):
-        document.template = jinja2.Template(REDIRECT)
+        if settings.sign_sessions():  # the address is for those who have the key
+            document.add_root(run_page.message("Sessions are signed here", "Open the address that the server printed."))
+        else:
+            document.template = jinja2.Template(REDIRECT)
         return
 
     def keep() -> None:
