@@ -79,7 +79,8 @@ class FollowedRun:
         self._listeners[key] = hear
 
         def end() -> None:
-            self._listeners.pop(key, None)
+            if key in self._listeners:
+                del self._listeners[key]
 
         return end
 
@@ -157,8 +158,9 @@ class RunDirectory:
         name = path.relative_to(self.root).as_posix()
         self._seen.add(name)
         if name not in self._runs:
-            run = self._runs[name] = self._gone.pop(name, None) or FollowedRun(name, path)
+            run = self._gone.pop(name) if name in self._gone else FollowedRun(name, path)
             run.is_there = True
+            self._runs[name] = run
 
     def _forget_others(self) -> None:
         """Runs that were not found go; one that somebody looks at is followed on, as it may be written anew."""
@@ -179,8 +181,8 @@ def _directories(root: Path) -> Iterator[Path | None]:
         files: dict[str, bool] = {}
         for number, entry in enumerate(_entries(folder), 1):
             if entry.name in _FILES:
-                files[entry.name] = _is(entry.is_file)
-            elif not entry.name.startswith(".") and _is(lambda entry=entry: entry.is_dir(follow_symlinks=False)):
+                files[entry.name] = _is(entry, directory=False)
+            elif not entry.name.startswith(".") and _is(entry, directory=True):
                 waiting.append(folder / entry.name)
             if number % ENTRIES_AT_ONCE == 0:
                 yield None
@@ -198,9 +200,9 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         return
 
 
-def _is(kind: Callable[[], bool]) -> bool:
+def _is(entry: os.DirEntry[str], *, directory: bool) -> bool:
     try:
-        return kind()
+        return entry.is_dir(follow_symlinks=False) if directory else entry.is_file()
     except OSError:  # a link to itself, a folder that may be listed and not entered
         return False
 
