@@ -9,7 +9,7 @@ import uuid
 from typing import TYPE_CHECKING, cast
 
 from bokeh_vis import page as pages
-from bokeh_vis.connection import PUSH, Connection
+from bokeh_vis.connection import PUSH, ROUNDTRIP, Connection
 from bokeh_vis.control import ENDED, Claim
 from bokeh_vis.server_probe import ConnectionFailed
 
@@ -34,6 +34,9 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
 SHORT_TOKEN = 3600.0
 """Seconds; where new tabs can be opened for a shorter time, that is worth a warning."""
 
+STALE = 0.5
+"""Seconds after the last news from the server after which it is asked for more before anything is drawn."""
+
 CURRENT_LASTS = 2.0
 """Seconds for which a layer stays the current one, so that its curve can be read."""
 
@@ -43,14 +46,14 @@ class LivePage:
 
     Args:
         address: Of the page.
-        warn: Says one sentence to the user.
+        warn: Gets a kind of trouble and a sentence for the user.
         goes_on: Whether it is a run that goes on, rather than a recording of one.
 
     Attributes:
         taken_over: Name of the newer run that owns the page now, None as long as nobody took it.
     """
 
-    def __init__(self, address: Address, warn: Callable[[str], None], *, goes_on: bool = True) -> None:
+    def __init__(self, address: Address, warn: Callable[[str, str], None], *, goes_on: bool = True) -> None:
         self.taken_over: str | None = None
         self._address = address
         self._warn = warn
@@ -61,6 +64,7 @@ class LivePage:
         self._page: Page | None = None
         self._changed = True
         self._next_beat = 0.0
+        self._last_news = 0.0
         self._next_attempt = 0.0
         self._pause = SHORTEST_PAUSE
         self._problem = ""
@@ -111,6 +115,7 @@ class LivePage:
 
     def _connect(self, run: RunState) -> None:
         self._connection = Connection(self._address)
+        self._last_news = time.monotonic()
         found = pages.find(self._connection.document)
         self._take(found)
         if self.is_given_up:
@@ -139,8 +144,9 @@ class LivePage:
             self.taken_over = there.run_name or "another run"
             loss = "this run goes on without it" if self._goes_on else "the recording is not shown there any more"
             self._warn(
+                "taken over",
                 f"the live page at {self._address.page} was taken over by {self.taken_over!r}; {loss} "
-                "(for a page of its own add ?bokeh-session-id=NAME to visualization_url)"
+                "(for a page of its own add ?bokeh-session-id=NAME to visualization_url)",
             )
             self.close()
 
@@ -169,6 +175,8 @@ class LivePage:
         connection, page = self._open_connection(), self._page
         if page is None:
             raise ConnectionFailed("there is no page")
+        if time.monotonic() - self._last_news > STALE:
+            connection.roundtrip()  # else this drawing would hide that of a newer run which took the page meanwhile
         self._check_owner(page)
         if self.is_given_up:
             return
@@ -179,9 +187,10 @@ class LivePage:
         while more:
             more = page.draw(run, now=self._now(run), notice=self._notice)
             page.control.beat(self._claimed_for(run), current=page.row_of(self._current_layer(run)))
-            connection.roundtrip(PUSH)
+            connection.roundtrip(PUSH if more else ROUNDTRIP)
         self._changed = False  # not before the server has confirmed it: who waits for it looks from another thread
-        self._next_beat = time.monotonic() + BEAT
+        self._last_news = time.monotonic()
+        self._next_beat = self._last_news + BEAT
 
     def _check_owner(self, page: Page) -> None:
         """See whether somebody else wrote to the page, or added one of its own at the same moment."""
@@ -228,14 +237,15 @@ class LivePage:
         goes_on = "the run goes on, and the page comes as soon as that is possible"
         lost = "the live page was lost" if had_page else "there is no live page"
         self._problem = f"{lost} at {self._address.server}: {why}"
-        self._warn(f"{self._problem}; {goes_on}")
+        self._warn("no page", f"{self._problem}; {goes_on}")
 
     def _check_token(self) -> None:
         seconds = self._connection.token_seconds if self._connection else None
         if seconds is not None and seconds < SHORT_TOKEN:
             until = time.strftime("%H:%M", time.localtime(time.time() + seconds))
             self._warn(
+                "short token",
                 f"tabs of {self._address.page} that are opened after {until} "
                 "will stay blank, because a tab was there before this run; use aimet-hooks serve, or start the server "
-                "with --session-token-expiration=864000"
+                "with --session-token-expiration=864000",
             )

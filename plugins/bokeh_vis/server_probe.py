@@ -7,6 +7,7 @@ import re
 import socket
 import ssl
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -40,10 +41,12 @@ def probe(address: Address) -> None:
     server = urlsplit(address.server)
     where = server.netloc
     try:
-        status, _ = _request(address, "HEAD", SCRIPT)
+        status, is_script = _ask_for_script(address)
     except ssl.SSLError as error:
-        raise ConnectionFailed(f"{where} does not speak https ({error.reason}); write http://{where}/") from error
+        raise _speaks_no_https(address, error) from error
     except TimeoutError as error:
+        if server.scheme == "https" and _speaks_http(address):  # it waits for the end of what it takes for a request
+            raise _speaks_no_https(address, error) from error
         raise ConnectionFailed(
             f"{where} does not answer within {SECONDS:g} s; check that a Bokeh server runs there and is not stopped"
         ) from error
@@ -58,7 +61,7 @@ def probe(address: Address) -> None:
             f"nothing listens at {where} ({error.strerror or error}); "
             f"start one there: aimet-hooks serve --port {server.port or 5006}"
         ) from error
-    if status != http.client.OK:
+    if status != http.client.OK or not is_script:
         raise another_server(address, status)
 
 
@@ -73,7 +76,7 @@ def another_server(address: Address, status: int) -> ConnectionFailed:
 def token_seconds(address: Address) -> float | None:
     """Seconds for which tabs can still be opened on a session that exists; None where that cannot be found out."""
     try:
-        status, page = _request(address, "GET", f"?{SESSION_ARGUMENT}={quote(address.session_id, safe='')}")
+        status, _, page = _request(address, "GET", f"?{SESSION_ARGUMENT}={quote(address.session_id, safe='')}")
         token = _TOKEN.search(page)
         if status != http.client.OK or token is None:
             return None
@@ -82,13 +85,33 @@ def token_seconds(address: Address) -> float | None:
         return None
 
 
-def _request(address: Address, method: str, path: str) -> tuple[int, bytes]:
+def _ask_for_script(address: Address) -> tuple[int, bool]:
+    """HTTP status, and whether it is a script that is answered; many servers answer everything with a page."""
+    status, kind, _ = _request(address, "HEAD", SCRIPT)
+    return status, "javascript" in kind
+
+
+def _speaks_http(address: Address) -> bool:
+    try:
+        return _ask_for_script(replace(address, server=address.server.replace("https:", "http:", 1)))[1]
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _speaks_no_https(address: Address, error: OSError) -> ConnectionFailed:
+    why = f" ({error.reason})" if isinstance(error, ssl.SSLError) and error.reason else ""
+    http_address = address.server.replace("https:", "http:", 1)
+    return ConnectionFailed(f"{urlsplit(address.server).netloc} does not speak https{why}; write {http_address}")
+
+
+def _request(address: Address, method: str, path: str) -> tuple[int, str, bytes]:
+    """HTTP status, type of the content, content."""
     server = urlsplit(address.server)
     kind = http.client.HTTPSConnection if server.scheme == "https" else http.client.HTTPConnection
     connection = kind(server.hostname or "", server.port, timeout=SECONDS)
     try:
         connection.request(method, f"{server.path}{path}")
         response = connection.getresponse()
-        return response.status, response.read(_LARGEST_PAGE)
+        return response.status, response.getheader("Content-Type", ""), response.read(_LARGEST_PAGE)
     finally:
         connection.close()

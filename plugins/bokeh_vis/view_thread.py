@@ -68,7 +68,8 @@ class ViewThread:
         self._run = RunState()
         self._page: LivePage | None = None
         self._goes_on = goes_on
-        self._warned = False
+        self._said: set[str] = set()
+        self._is_complete = False
         self._report_due = 0.0
         self._alive = True
         self._ending = threading.Event()
@@ -106,7 +107,9 @@ class ViewThread:
         self._page_shown.clear()
         self._report_written.clear()
         self._ending.set()
-        self._page_shown.wait(seconds if self._alive else 0)
+        if not self._page_shown.wait(seconds if self._alive else 0) and self._alive and self._address is not None:
+            server = self._address.server
+            self._warn("no page", f"{server} did not show the end of the run within {seconds:g} s; look at that server")
         while self._alive and not self._report_written.wait(POLL):
             pass
         return self._page is not None and self._page.shows_all and not self._heard
@@ -157,6 +160,7 @@ class ViewThread:
             self._write_report()
         if self._page is not None:
             self._page.step(self._run)
+            self._is_complete = self._is_complete or (self._run_is_over and self._page.shows_all)
         if ending:
             self._page_shown.set()
 
@@ -179,9 +183,9 @@ class ViewThread:
         taken = self._page.taken_over if self._page is not None else None
         return "" if taken is None else f"The live page was taken over by {taken!r}."
 
-    def _warn(self, text: str) -> None:
-        """Say one thing about the page in a run; what comes after it is for those who look for it."""
-        is_known = self._run_is_over if self._goes_on else bool(self.problem)
-        is_news = not self._warned and not is_known
+    def _warn(self, kind: str, text: str) -> None:
+        """Say the first word of each kind aloud; what is repeated, or comes when the page had all, at level INFO."""
+        is_known = self._is_complete if self._goes_on else bool(self.problem)
+        is_news = kind not in self._said and not is_known
         logger.log(logging.WARNING if is_news else logging.INFO, "%s", text)
-        self._warned = True
+        self._said.add(kind)
