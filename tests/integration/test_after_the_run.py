@@ -10,11 +10,12 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from aimet_hooks import AimetHooksError, VisualizeCompression, start_bokeh_server_session
+from aimet_hooks import AimetHooksError, VisualizeCompression, recordings, start_bokeh_server_session
 from aimet_hooks.cli import main
 from tests.integration.page_reading import data, header, visible_text, wait_for
 from tests.integration.servers import HOST, PageServer, PlainServer, answers, wait_until
@@ -22,7 +23,6 @@ from tests.integration.small_runs import compress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from playwright.sync_api import Page
 
@@ -103,8 +103,8 @@ def test_a_server_ends_with_the_process_that_started_it(end: str) -> None:
 def test_an_interrupt_from_the_terminal_is_not_for_the_server() -> None:
     code = (
         "import time; from aimet_hooks import start_bokeh_server_session as start\n"
-        "print(start()[0], flush=True)\n"
-        "try: time.sleep(60)\n"
+        "url, _ = start()\n"
+        "try: print(url, flush=True); time.sleep(60)\n"
         "except KeyboardInterrupt: print('interrupted', flush=True)\n"
         "input()"
     )
@@ -188,6 +188,19 @@ def test_a_choice_of_ones_own_stands_beside_the_scores_in_any_order(
         wait_for(tab, f"data('choices').layer.length === {LAYERS}")
         assert chosen_in(tab) == {"first": 0.2, "second": 1.0, "third": 0.8}
         assert "recorded" in header(tab)  # it is not what the run itself chose
+
+
+def test_pickles_of_aimet_are_shown_together(plain_server: PlainServer, open_tab: OpenTab) -> None:
+    golden = Path(__file__).parents[1] / "golden"
+    with VisualizeCompression(plain_server.url) as view:
+        view.display_eval_scores(golden / "aimet-eval-scores-protocol4.pkl")
+        view.display_comp_ratio_plot(golden / "aimet-comp-ratios-protocol4.pkl")
+        tab = open_tab(plain_server.page)
+        wait_for(tab, "scores() > 0 && data('choices').layer.length > 0")
+        scores = recordings.scores(golden / "aimet-eval-scores-protocol4.pkl")
+        ratios = recordings.comp_ratios(golden / "aimet-comp-ratios-protocol4.pkl")
+        assert data(tab, "cells")["layer"] == list(scores)
+        assert chosen_in(tab) == {layer: 1.0 if ratio is None else ratio for layer, ratio in ratios.items()}
 
 
 def test_another_table_takes_the_place_of_the_first_with_its_own_choice(
