@@ -48,7 +48,7 @@ def build(sheet: InlineStyleSheet) -> Column:
             tables.column("ratio", "ratio of cost kept", 190, RATIO),
             score,
             tables.column("rank", "rank", 54, tables.NUMBER),
-            tables.column("achieved", "achieved", 66, tables.NUMBER),
+            tables.column("achieved", "achieved", 72, tables.NUMBER),
             tables.column("macs", "MACs", 132, TEXT_OF.format(field="macs")),
             tables.column("weights", "weights", 132, TEXT_OF.format(field="weights")),
         ],
@@ -138,21 +138,15 @@ def _heading(run: RunState) -> str:
         words.append(f"{quantities.share(run.selection.achieved_comp_ratio)} of the {wording.metric(run)} kept")
     if run.selection.target_comp_ratio is not None:
         words.append(f"target {quantities.ratio(run.selection.target_comp_ratio)}")
-    if run.finished and run.totals:
-        totals = run.totals
-        words.append(f"MACs {quantities.count(totals.macs_before)} → {quantities.count(totals.macs_after)}")
-        words.append(f"weights {quantities.count(totals.weights_before)} → {quantities.count(totals.weights_after)}")
     return markup.heading("Chosen ratios", markup.escaped(" · ".join(words)))
 
 
 def _row(run: RunState, scale: ScoreScale, number: int, layer: str) -> dict[str, Any]:
     ratio = run.selection.comp_ratios.get(layer) if run.selection else None
     cell = run.scores.get(layer, {}).get(ratio) if ratio is not None else None
-    rank, achieved, macs, weights = _after(run, layer, cell)
+    rank, achieved, macs, weights = after(run, layer)
     info = run.layers.get(layer)
     before = (info.macs, info.weights) if info else (None, None)
-    if ratio is None:
-        macs, weights = before
     macs_text, weights_text = _change(before[0], macs), _change(before[1], weights)
     kept = "left as it is" if ratio is None else f"ratio {quantities.ratio(ratio)}, rank {rank or 'not known'}"
     return {
@@ -172,14 +166,18 @@ def _row(run: RunState, scale: ScoreScale, number: int, layer: str) -> dict[str,
     }
 
 
-def _after(
-    run: RunState, layer: str, cell: EvalScored | None
-) -> tuple[int | None, float | None, float | None, float | None]:
-    """Rank, achieved ratio, MACs and weights of a compressed layer, as far as they are known."""
-    done = run.compressed.get(layer)
+def after(run: RunState, layer: str) -> tuple[int | None, float | None, float | None, float | None]:
+    """Rank, achieved ratio, MACs and weights of a layer with the ratio chosen for it, as far as they are known."""
+    ratio = run.selection.comp_ratios.get(layer) if run.selection else None
+    done, info = run.compressed.get(layer), run.layers.get(layer)
+    cell = run.scores.get(layer, {}).get(ratio) if ratio is not None else None
     if done is not None:
         return done.rank, done.achieved_comp_ratio, done.macs_after, done.weights_after
-    return (None,) * 4 if cell is None else (cell.rank, cell.achieved_comp_ratio, cell.macs, cell.weights)
+    if cell is not None:
+        return cell.rank, cell.achieved_comp_ratio, cell.macs, cell.weights
+    if ratio is None and info is not None:
+        return None, None, info.macs, info.weights
+    return None, None, None, None
 
 
 def _change(before: float | None, after: float | None) -> str:

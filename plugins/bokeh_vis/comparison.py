@@ -12,7 +12,7 @@ from bokeh.models.widgets.tables import DataTable, HTMLTemplateFormatter
 from aimet_hooks.presentation import quantities, wording
 from aimet_hooks.presentation.score_scale import ScoreScale
 from aimet_hooks.presentation.text import clean, layer_name
-from bokeh_vis import header, markup, run_page, tables, theme
+from bokeh_vis import chosen_ratios, header, markup, run_page, tables, theme
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ EDGES = (0.1, 1.0, 5.0)
 """Points by which a score differs, up to which each of three colours goes."""
 
 DIFFERENCE = '<div class="right <%- value ? "differs" : "" %>"><%- value %></div>'
-FIXED = ("layer", "ratio_a", "bar_a", "look_a", "ratio_b", "bar_b", "look_b", "difference")
+FIXED = ("layer", "ratio_a", "bar_a", "look_a", "cost_a", "ratio_b", "bar_b", "look_b", "cost_b", "difference")
 
 
 def add_to(document: Document, directory: RunDirectory, names: tuple[str, str]) -> None:
@@ -59,6 +59,7 @@ class Comparison:
         self._drawn: tuple[int, int] | None = None
         self._document = document
         self._root: Column | None = None
+        self._metrics = ("", "")
         self._columns: tuple[float, ...] = ()
         self.refresh()
         document.add_periodic_callback(self.refresh, REFRESH_MS)
@@ -72,23 +73,24 @@ class Comparison:
         self._drawn = versions
         a, b = first.state, second.state
         columns = tuple(sorted(set(a.candidates) & set(b.candidates)))
-        if self._root is None or columns != self._columns:
-            self._build(columns)
+        metrics = wording.metric(a), wording.metric(b)
+        if self._root is None or (columns, metrics) != (self._columns, self._metrics):
+            self._build(columns, metrics)
         self._source.data = _table_data(a, b, columns)
         self._table.height = tables.height(len(self._source.data["layer"]), ROWS_SEEN)
         self._summary.text = _summary(first, second)
         self._heading.text = _heading(a, columns)
 
-    def _build(self, columns: tuple[float, ...]) -> None:
+    def _build(self, columns: tuple[float, ...], metrics: tuple[str, str]) -> None:
         """The models for these columns; in a session of one viewer they may be made anew."""
         if self._root is not None:
             self._document.remove_root(self._root)
-        self._columns = columns
+        self._columns, self._metrics = columns, metrics
         sheet = theme.sheet()
         fields = (*FIXED, *(f"cell_{place}" for place in range(len(columns))))
         empty: dict[str, Any] = {field: [] for field in fields}
         self._source = ColumnDataSource(name="differences", data=empty)
-        self._table = _table(self._source, columns)
+        self._table = _table(self._source, columns, metrics)
         self._table.stylesheets = [sheet]
         self._source.js_on_change("data", CustomJS(args={"table": self._table}, code="table.view.change.emit()"))
         self._summary, self._heading = (
@@ -121,19 +123,21 @@ def _ratio(side: str) -> str:
     return f'<div class="ratio <%- look_{side} %>">{bar}<%- value %></div>'
 
 
-def _table(source: ColumnDataSource, columns: tuple[float, ...]) -> DataTable:
+def _table(source: ColumnDataSource, columns: tuple[float, ...], metrics: tuple[str, str]) -> DataTable:
     scores = [tables.score_column(f"cell_{place}", 60) for place in range(len(columns))]
     for column, ratio in zip(scores, columns, strict=True):
         column.title, column.visible = quantities.ratio(ratio), True
-    differs = tables.column("difference", "B less A", 70)
+    differs = tables.column("difference", "B less A", 78)
     differs.formatter = HTMLTemplateFormatter(template=DIFFERENCE)
     return DataTable(
         name="difference_table",
         source=source,
         columns=[
-            tables.column("layer", "layer", 200),
-            tables.column("ratio_a", "ratio chosen in A", 150, _ratio("a")),
-            tables.column("ratio_b", "ratio chosen in B", 150, _ratio("b")),
+            tables.column("layer", "layer", 190),
+            tables.column("ratio_a", "ratio chosen in A", 140, _ratio("a")),
+            tables.column("ratio_b", "ratio chosen in B", 140, _ratio("b")),
+            tables.column("cost_a", f"{metrics[0]} in A", 86, tables.NUMBER),
+            tables.column("cost_b", f"{metrics[1]} in B", 86, tables.NUMBER),
             differs,
             *scores,
         ],
@@ -153,6 +157,7 @@ def _table_data(a: RunState, b: RunState, columns: tuple[float, ...]) -> dict[st
         chosen = [_chosen(run, layer) for layer in layers]
         for place, field in enumerate(("ratio", "bar", "look")):
             data[f"{field}_{side}"] = [values[place] for values in chosen]
+        data[f"cost_{side}"] = [_cost(run, layer) for layer in layers]
     data["difference"] = [_difference(a, b, layer) for layer in layers]
     for place, ratio in enumerate(columns):
         data[f"cell_{place}"] = [_cell(a, b, scales, layer, ratio) for layer in layers]
@@ -171,14 +176,25 @@ def _chosen(run: RunState, layer: str) -> tuple[str, float, str]:
     return ("as it is", 100.0, "alone") if ratio is None else (quantities.ratio(ratio), round(100 * ratio, 1), "")
 
 
+def _cost_after(run: RunState, layer: str) -> float | None:
+    """What a layer costs after compression, in the metric of its run; None before ratios are chosen."""
+    if run.selection is None:
+        return None
+    _, _, macs, weights = chosen_ratios.after(run, layer)
+    return weights if run.started and run.started.cost_metric == "memory" else macs
+
+
+def _cost(run: RunState, layer: str) -> str:
+    cost = _cost_after(run, layer)
+    return "" if cost is None else quantities.count(cost)
+
+
 def _difference(a: RunState, b: RunState, layer: str) -> str:
-    if a.selection is None or b.selection is None:
+    """By how much more a layer costs in B than in A; "" where that cannot be said."""
+    before, after = _cost_after(a, layer), _cost_after(b, layer)
+    if before is None or after is None or before == after or wording.metric(a) != wording.metric(b):
         return ""
-    chosen = [run.selection.comp_ratios for run in (a, b) if run.selection]
-    if not all(layer in ratios for ratios in chosen):
-        return ""
-    first, second = (1.0 if ratios[layer] is None else ratios[layer] or 0.0 for ratios in chosen)
-    return "" if first == second else f"{second - first:+.3g}"
+    return f"{'+' if after > before else '-'}{quantities.count(abs(after - before))}"
 
 
 def _cell(a: RunState, b: RunState, scales: tuple[ScoreScale, ScoreScale], layer: str, ratio: float) -> str:
@@ -239,6 +255,9 @@ def _facts(a: RunState, b: RunState) -> Iterator[tuple[str, str, str]]:
             yield what, before, after
 
 
+_PLACES = ("results_dir", "run_name", "visualization_url")
+"""Settings that differ in any two runs and say nothing of either."""
+
 _ALWAYS = ("state", "score", "MACs kept", "weights kept", "baseline score")
 
 
@@ -256,7 +275,7 @@ def _described(run: RunState) -> dict[str, str]:
     if started is not None:
         facts |= {"model": clean(started.model_name), "scheme": clean(started.scheme)}
         facts |= {"cost metric": wording.metric(run), "fingerprint": clean(started.fingerprint[:12])}
-        facts |= dict(_flattened(started.settings))
+        facts |= dict(_flattened({name: value for name, value in started.settings.items() if name not in _PLACES}))
     return facts
 
 

@@ -91,7 +91,7 @@ class PageServer:
         """Serve until an exception, as that of an interrupt, ends it."""
         self._server.start()
         if self._directory is not None:
-            PeriodicCallback(self._directory.step, STEP_MS).start()
+            self._loop.add_callback(PeriodicCallback(self._directory.step, STEP_MS).start)  # in the loop, whose it is
         try:
             self._loop.start()
         finally:
