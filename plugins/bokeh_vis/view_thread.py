@@ -156,7 +156,8 @@ class ViewThread:
             self._run.apply(event)
             if self._page is not None:
                 self._page.hear(event)
-        if ending or (self._report is not None and time.monotonic() >= self._report_due):
+        is_due = time.monotonic() >= self._report_due and not self._run_is_over
+        if is_due or (ending and not self._closing):
             self._write_report()
         if self._page is not None:
             self._page.step(self._run)
