@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from bokeh.models.widgets.markups import Div
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from bokeh_vis.parts import Parts
 
 NAME = "header"
-INSIGHTS_LAST = 2.0
-"""Seconds for which insights are shown before they are made anew."""
+INSIGHTS_SHARE = 0.02
+"""Share of the time that making insights may take."""
 
 LONG_SILENCE = 10.0
 """Seconds without an event that are worth a word, unless evaluations take that long anyway."""
@@ -59,8 +60,8 @@ class Header:
     def __init__(self, parts: Parts) -> None:
         self._div = parts.get(NAME, Div)
         self._insights = Insights()
-        self._insights_of: tuple[str, int] = ("", 0)
-        self._insights_at = 0.0
+        self._insights_of = ("", 0, "")
+        self._insights_due = 0.0
 
     def draw(self, run: RunState, *, now: float, notice: str = "") -> None:
         """Bring it up to date.
@@ -87,14 +88,14 @@ class Header:
             yield _progress(run, now)
         tiles = "".join([*_outcome(run), *_figures(run)])
         yield f'<div class="tiles">{tiles}</div>' if tiles else ""
-        sentences = [*self._sentences(run, now), *_failures(run)]
+        sentences = [*self._sentences(run), *_failures(run)]
         if sentences:
             yield f'<div class="sentences">{"".join(f"<div>{sentence}</div>" for sentence in sentences)}</div>'
         for note in run.notes[:MOST_NOTES]:
             yield f'<div class="notice">{escaped(wording.message(note))}</div>'
 
-    def _sentences(self, run: RunState, now: float) -> Iterator[str]:
-        found = self._current_insights(run, now)
+    def _sentences(self, run: RunState) -> Iterator[str]:
+        found = self._current_insights(run)
         if found.spread is not None:
             yield (
                 f"<b>Noise:</b> at ratio {quantities.ratio(found.spread_ratio)} half of the layers lie within "
@@ -104,12 +105,13 @@ class Header:
             yield f"<b>Free</b> (under {insights.FREE:g} points at the lowest known ratio): {_names(found.free)}"
             yield f"<b>Sacred</b> (over {insights.SACRED:g} points at the highest): {_names(found.sacred)}"
 
-    def _current_insights(self, run: RunState, now: float) -> Insights:
-        """Insights that are made anew at most every two seconds, and at the end."""
-        known = (run.run_id, run.completed)
-        is_due = abs(now - self._insights_at) >= INSIGHTS_LAST or run.phase != "exploring"
-        if known != self._insights_of and (is_due or known[0] != self._insights_of[0]):
-            self._insights, self._insights_of, self._insights_at = insights.of(run), known, now
+    def _current_insights(self, run: RunState) -> Insights:
+        """Insights that are made anew as often as that takes little of the time."""
+        known, now = (run.run_id, run.completed, run.phase), time.monotonic()
+        if known != self._insights_of and (now >= self._insights_due or known[::2] != self._insights_of[::2]):
+            self._insights, self._insights_of = insights.of(run), known
+            took = time.monotonic() - now
+            self._insights_due = now + took / INSIGHTS_SHARE
         return self._insights
 
 
@@ -158,7 +160,7 @@ def _progress(run: RunState, now: float) -> str:
         facts.append(f"{quantities.duration(elapsed)} elapsed")
     last = run.last_cell
     if last is not None and run.phase == "exploring":
-        seconds = f" in {last.seconds:.3g} s" if last.seconds else ""
+        seconds = f" in {quantities.short_duration(last.seconds)}" if last.seconds else ""
         facts.append(f"last: {markup.layer(last.layer)} at {quantities.ratio(last.comp_ratio)}{seconds}")
     silence = now - run.time
     usual = max(LONG_SILENCE, 5 / run.rate if run.rate else LONG_SILENCE)
@@ -203,7 +205,11 @@ def _figures(run: RunState) -> Iterator[str]:
     """What is known from the start."""
     if run.baseline is not None and run.finished is None:
         scale = ScoreScale.of(run)
-        yield tile("baseline score", scale.text(run.baseline.score), f"evaluated in {run.baseline.seconds:.3g} s")
+        yield tile(
+            "baseline score",
+            scale.text(run.baseline.score),
+            f"evaluated in {quantities.short_duration(run.baseline.seconds)}",
+        )
     if run.coverage is not None and run.exploration is not None:
         yield tile("the table covers", f"{run.coverage:.0%}", f"of the {wording.metric(run)}")
     if run.exploration is not None and run.exploration.lowest_comp_ratio is not None:

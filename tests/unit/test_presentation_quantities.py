@@ -43,6 +43,24 @@ def test_durations_are_read_as_a_clock_and_forecasts_in_words(seconds: float, ex
 
 
 @pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0.0, "0 ms"),
+        (0.00946, "9.5 ms"),
+        (0.0994, "99 ms"),
+        (0.0996, "0.1 s"),
+        (0.254, "0.25 s"),
+        (12.34, "12.3 s"),
+        (119.4, "119 s"),
+        (119.6, "2:00"),
+        (4000, "1:06:40"),
+    ],
+)
+def test_what_one_evaluation_takes(seconds: float, expected: str) -> None:
+    assert quantities.short_duration(seconds) == expected
+
+
+@pytest.mark.parametrize(
     ("rate", "expected"),
     [(2500.0, "2500 evals/s"), (12.34, "12.3 evals/s"), (1.0, "1.0 evals/s"), (0.25, "4 s/eval"), (0.01, "100 s/eval")],
 )
