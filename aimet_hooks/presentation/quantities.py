@@ -63,6 +63,14 @@ def ratio(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
+def percent(share: float) -> str:
+    """A share in percent, which is 100% or 0% only where it is exactly that: 81%, 99.8%, >99.9%, 0.3%, <0.1%."""
+    for decimals, least in ((0, 0.005), (1, 0.0005)):
+        if share in (0, 1) or least <= share < 1 - least:
+            return f"{share:.{decimals}%}"
+    return "<0.1%" if share < 0.5 else ">99.9%"
+
+
 def share(value: float | None) -> str:
     """A ratio that was reached, to three decimals; "-" where it is not known."""
     return "-" if value is None else f"{value:.3f}"

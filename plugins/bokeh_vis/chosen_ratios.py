@@ -37,20 +37,20 @@ FIELDS = (
 def build(sheet: InlineStyleSheet) -> Column:
     """A table of nothing chosen yet."""
     empty: dict[str, Any] = {field: [] for field in FIELDS}
-    score = tables.score_column("score", 70)
+    score = tables.score_column("score", 64)
     score.title, score.visible = "score", True
     table = DataTable(
         name=TABLE,
         source=ColumnDataSource(name=SOURCE, data=empty),
         columns=[
             tables.column("number", "#", 34, tables.NUMBER),
-            tables.column("layer", "layer", 190),
-            tables.column("ratio", "ratio of cost kept", 190, RATIO),
+            tables.column("layer", "layer", 150),
+            tables.column("ratio", "ratio kept", 140, RATIO),
             score,
-            tables.column("rank", "rank", 54, tables.NUMBER),
+            tables.column("rank", "rank", 46, tables.NUMBER),
             tables.column("achieved", "achieved", 72, tables.NUMBER),
-            tables.column("macs", "MACs", 132, TEXT_OF.format(field="macs")),
-            tables.column("weights", "weights", 132, TEXT_OF.format(field="weights")),
+            tables.column("macs", "MACs", 150, TEXT_OF.format(field="macs")),
+            tables.column("weights", "weights", 150, TEXT_OF.format(field="weights")),
         ],
         index_position=None,
         selectable=False,
@@ -130,6 +130,8 @@ class ChosenRatios:
 def _heading(run: RunState) -> str:
     if run.selection is None:
         what = "The chosen ratio of every layer appears here, with its rank and what it saves."
+        if run.failed is not None:
+            what = "The run ended before ratios were chosen."
         return markup.heading("Chosen ratios") + f'<p class="muted">{what}</p>'
     chosen = run.selection.comp_ratios.values()
     left = sum(ratio is None for ratio in chosen)

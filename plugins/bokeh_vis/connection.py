@@ -22,7 +22,7 @@ from bokeh_vis import server_probe
 from bokeh_vis.server_probe import ConnectionFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from bokeh.document import Document
     from bokeh.protocol.message import Message
@@ -61,6 +61,7 @@ class Connection:
         # what goes wrong in the background shows in the next call; asyncio would print it
         self._loop.asyncio_loop.set_exception_handler(lambda *_: None)
         self._session = _Session(address, self._loop)
+        self._give_up: Callable[[], None] | None = None
         try:
             with self._limit(CONNECT):
                 self._session.connect()
@@ -87,6 +88,12 @@ class Connection:
             raise ConnectionFailed("the server has closed the connection")
         with self._limit(limit):
             self._session.force_roundtrip()
+
+    def interrupt(self) -> None:
+        """Let the call fail that another thread is waiting in; the one method that any thread may call."""
+        give_up = self._give_up
+        if give_up is not None:
+            self._loop.add_callback(give_up)
 
     def close(self) -> None:
         """Give everything back; may be called again."""
@@ -116,6 +123,7 @@ class Connection:
             handles.append(self._loop.call_later(0.05, stop))
 
         handles.append(self._loop.call_later(seconds, stop))
+        self._give_up = stop
         try:
             yield
         except ConnectionFailed:
@@ -124,6 +132,7 @@ class Connection:
             why = "it does not answer" if over else f"the connection broke ({type(error).__name__}: {error})"
             raise ConnectionFailed(why) from error
         finally:
+            self._give_up = None
             self._loop.remove_timeout(handles[-1])
         if over:
             raise ConnectionFailed("it does not answer")

@@ -30,19 +30,15 @@ LONG_SILENCE = 10.0
 
 MOST_NAMES, MOST_NOTES, MOST_ERRORS = 3, 8, 3
 
-HOW_TO_START = """
-<p>Start a run with this page's server as <code>visualization_url</code>:</p>
-<pre>compress_model(model, eval_callback, ..., visualization_url="http://localhost:5006/")</pre>
-<pre>aimet-hooks demo --visualization-url http://localhost:5006/</pre>
-<p class="muted">The page follows by itself, in every open tab.</p>
-"""
+SERVER = "http://localhost:5006/"
+"""Where a Bokeh server usually is."""
 
 
-def build(sheet: InlineStyleSheet) -> Div:
-    """The header of a page that waits for a run."""
+def build(sheet: InlineStyleSheet, server: str = SERVER) -> Div:
+    """The header of a page that waits for a run, which is told the address of the page's server."""
     return Div(
         name=NAME,
-        text=_title("Waiting for a run", "waiting", "") + HOW_TO_START,
+        text=_title("Waiting for a run", "waiting", "") + _how_to_start(escaped(server)),
         css_classes=["card"],
         margin=0,
         sizing_mode="stretch_width",
@@ -71,6 +67,8 @@ class Header:
             now: Seconds since the epoch, for ages and forecasts.
             notice: A sentence about the page itself; "": none.
         """
+        if run.started is None:
+            return  # the page waits, or shows an earlier run for as long as it takes this one to start
         text = "".join(self._sections(run, now, notice))
         if self._div.text != text:
             self._div.text = text
@@ -79,9 +77,6 @@ class Header:
         yield _title(*_titles(run))
         if notice:
             yield f'<div class="notice">{escaped(notice)}</div>'
-        if run.started is None:
-            yield HOW_TO_START
-            return
         if run.failed is not None:
             yield f'<div class="notice bad">{escaped(wording.failure(run.failed))}</div>'
         if run.exploration is not None or run.progress is not None:
@@ -115,6 +110,15 @@ class Header:
         return self._insights
 
 
+def _how_to_start(server: str) -> str:
+    return (
+        "<p>Start a run with this page's server as <code>visualization_url</code>:</p>"
+        f'<pre>compress_model(model, eval_callback, ..., visualization_url="{server}")</pre>'
+        f"<pre>aimet-hooks demo --visualization-url {server}</pre>"
+        '<p class="muted">The page follows by itself, in every open tab.</p>'
+    )
+
+
 def _title(title: str, state: str, subtitle: str) -> str:
     """The first lines; all is HTML already."""
     look = {"done": "done", "waiting": "", "failed": "failed", "interrupted": "failed", "terminated": "failed"}
@@ -126,8 +130,6 @@ def _title(title: str, state: str, subtitle: str) -> str:
 def _titles(run: RunState) -> tuple[str, str, str]:
     """Title, state and subtitle."""
     names = wording.titles(run)
-    if run.started is None:
-        return "Waiting for a run", "waiting", ""
     title = names[0] if names else "a run without a name"
     return escaped(title), state(run), escaped(" · ".join(names[1:]))
 
@@ -211,7 +213,7 @@ def _figures(run: RunState) -> Iterator[str]:
             f"evaluated in {quantities.short_duration(run.baseline.seconds)}",
         )
     if run.coverage is not None and run.exploration is not None:
-        yield tile("the table covers", f"{run.coverage:.0%}", f"of the {wording.metric(run)}")
+        yield tile("the table covers", quantities.percent(run.coverage), f"of the {wording.metric(run)}")
     if run.exploration is not None and run.exploration.lowest_comp_ratio is not None:
         yield tile("lowest reachable ratio", quantities.ratio(round(run.exploration.lowest_comp_ratio, 3)))
     if run.selection is not None and run.selection.achieved_comp_ratio is not None and run.finished is None:

@@ -107,6 +107,12 @@ class LivePage:
             logger.debug("the live page failed", exc_info=True)
             self._lose(f"the page cannot be drawn ({type(error).__name__}: {error})")
 
+    def interrupt(self) -> None:
+        """Let a call to the server fail that ``step`` is waiting in, on another thread."""
+        connection = self._connection
+        if connection is not None:
+            connection.interrupt()
+
     def close(self) -> None:
         """Let the page go; it stays on the server as long as the server keeps it."""
         connection, self._connection, self._page = self._connection, None, None

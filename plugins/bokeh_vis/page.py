@@ -100,12 +100,17 @@ class Page:
         return self._scores.draw(run)
 
 
-def build(columns: int = COLUMNS) -> Page:
-    """An empty page with room for so many ratios. Its models have unique ids, and no tab changes what others see."""
+def build(columns: int = COLUMNS, *, server: str = header.SERVER) -> Page:
+    """An empty page. Its models have unique ids, and no tab changes what others see.
+
+    Args:
+        columns: For how many ratios there is room.
+        server: Address that a waiting page names as the one to draw on.
+    """
     simple = settings.simple_ids()
     settings.simple_ids = False
     try:
-        root = _build(columns)
+        root = _build(columns, server)
     finally:
         settings.simple_ids = simple
     for model in root.references():
@@ -113,14 +118,14 @@ def build(columns: int = COLUMNS) -> Page:
     return Page(root)
 
 
-def _build(columns: int) -> Column:
+def _build(columns: int, server: str) -> Column:
     sheet = theme.sheet()
     quiet = Div(name=QUIET, text="", stylesheets=[sheet])
     scores, lines = score_table.build(columns, sheet), curves.build(sheet)
     choices, skipped = chosen_ratios.build(sheet), skipped_layers.build(sheet)
     root = Column(
         children=[
-            header.build(sheet),
+            header.build(sheet, server),
             Row(children=[scores, lines], spacing=14, sizing_mode="stretch_width"),
             Row(children=[choices, skipped], spacing=14, sizing_mode="stretch_width"),
             quiet,

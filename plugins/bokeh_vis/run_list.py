@@ -28,7 +28,7 @@ ROWS_SEEN = 24
 FIELDS = ("id", "name", "what", "state", "look", "progress", "bar", "score", "macs", "weights", "target", "started")
 LINK = '<a href="run?run=<%- encodeURIComponent(id) %>" title="<%- value %>"><%- value %></a>'
 STATE = '<div class="cell state <%- look %>"><%- value %></div>'
-PROGRESS = f'<div class="ratio" title="<%- value %>">{tables.bar("bar")}<%- value %></div>'
+PROGRESS = f'<div class="ratio" title="<%- value %>">{tables.bar("bar", 100)}<%- value %></div>'
 TICK_TWO = '<span class="muted">Tick two runs to compare them.</span>'
 EMPTY = "<p>No run has been found yet. Give runs a results directory below it, from any machine that shares it:</p>"
 

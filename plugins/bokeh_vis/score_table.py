@@ -46,8 +46,8 @@ def build(columns: int, sheet: InlineStyleSheet) -> Column:
         source=ColumnDataSource(name=SOURCE, data=empty),
         columns=[
             tables.column("number", "#", 34, tables.NUMBER),
-            tables.column("layer", "layer", 190),
-            tables.column("share", "share of cost", 96, tables.SHARE),
+            tables.column("layer", "layer", 180),
+            tables.column("share", "share of cost", 106, tables.SHARE),
             *(tables.score_column(f"cell_{place}", 58) for place in range(columns)),
         ],
         selectable="checkbox",

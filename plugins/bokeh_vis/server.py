@@ -14,7 +14,7 @@ from bokeh.settings import settings
 from tornado.ioloop import IOLoop, PeriodicCallback
 
 from aimet_hooks.errors import AimetHooksError
-from bokeh_vis import comparison, run_page
+from bokeh_vis import comparison, header, run_page
 from bokeh_vis import page as pages
 from bokeh_vis.address import DEFAULT_SESSION, SESSION_ARGUMENT, Address, session_id
 from bokeh_vis.run_directory import RunDirectory
@@ -132,7 +132,8 @@ def _shared_page(document: Document) -> None:
             context.session.block_expiration()
 
     document.title = "aimet-hooks"
-    document.add_root(pages.build().root)
+    seen_at = header.SERVER if request is None else f"{request.protocol}://{request.host}/"
+    document.add_root(pages.build(server=seen_at).root)
     document.add_next_tick_callback(keep)
 
 

@@ -13,12 +13,15 @@ CELL = (
 )
 
 
-def bar(field: str) -> str:
-    """A bar as long as a column's percentage, which leaves room for a number at its right."""
-    return f'<i style="width: calc((100% - 70px) * <%- Number({field}) / 100 %>)"></i>'
+def bar(field: str, text_width: int = 62) -> str:
+    """A bar as long as a column's percentage, which leaves room for a text of so many pixels at its right."""
+    return f'<i style="width: calc((100% - {text_width}px) * <%- Number({field}) / 100 %>)"></i>'
 
 
-SHARE = f'<div class="share" title="<%- value.toFixed(2) %> %">{bar("share_bar")}<%- value.toFixed(1) %> %</div>'
+SHARE = (
+    f'<div class="share" title="<%- value.toFixed(3) %> %">{bar("share_bar", 52)}'
+    "<%- value > 0 && value < 0.1 ? value.toPrecision(1) : value.toFixed(1) %> %</div>"
+)
 
 _BY_SCORE = """
 const score = (cell) => { const found = parseFloat(cell.split("|")[1]); return isNaN(found) ? -Infinity : found }

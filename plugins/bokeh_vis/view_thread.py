@@ -32,7 +32,7 @@ REPORT_SHARE = 0.01
 """Share of the time that writing it may take: that of a large table is written less often."""
 
 POLL = 0.5
-"""Seconds after which a waiting caller looks whether the thread still lives."""
+"""Seconds after which a waiting caller looks again."""
 
 PAGE_WAIT = 4.0
 """Seconds that the end of a run waits for its page."""
@@ -107,9 +107,9 @@ class ViewThread:
         self._page_shown.clear()
         self._report_written.clear()
         self._ending.set()
-        if not self._page_shown.wait(seconds if self._alive else 0) and self._alive and self._address is not None:
-            server = self._address.server
-            self._warn("no page", f"{server} did not show the end of the run within {seconds:g} s; look at that server")
+        if not self._page_shown.wait(seconds if self._alive else 0) and self._alive and self._page is not None:
+            self._page.interrupt()  # the report is written by the same thread
+            self._page_shown.wait(POLL)
         while self._alive and not self._report_written.wait(POLL):
             pass
         return self._page is not None and self._page.shows_all and not self._heard

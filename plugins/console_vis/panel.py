@@ -166,7 +166,7 @@ class Panel:
             return Text(wording.plural(len(run.layers), "layer") if run.layers else "", "dim")
         parts = [wording.plural(len(watched.layers), "layer")]
         if watched.state.coverage is not None:
-            parts[0] += f" with {watched.state.coverage:.0%} of the {wording.metric(run)}"
+            parts[0] += f" with {quantities.percent(watched.state.coverage)} of the {wording.metric(run)}"
         parts += [f"{len(run.skipped)} skipped"] if run.skipped else []
         parts += [f"{run.exploration.reused} cells known before"] if run.exploration.reused else []
         facts = Text(self._joined(*parts), "dim")

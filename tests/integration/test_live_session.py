@@ -26,6 +26,7 @@ from tornado.ioloop import IOLoop
 
 from bokeh_vis import address
 from bokeh_vis.connection import Connection
+from bokeh_vis.server_probe import ConnectionFailed
 from tests.integration.servers import HOST, PlainServer, free_port, wait_until
 from tests.integration.small_runs import RunningRun, compress
 
@@ -212,6 +213,24 @@ def test_server_is_frozen_from_the_start(
     timed(plain_server.url)
     (said,) = warnings()
     assert "does not answer" in said
+
+
+def test_a_call_to_a_frozen_server_can_be_interrupted_from_another_thread(plain_server: PlainServer) -> None:
+    connection = Connection(address.parse(plain_server.url))
+    plain_server.signal(signal.SIGSTOP)
+    failures: list[str] = []
+
+    def wait() -> None:
+        try:
+            connection.roundtrip(60)
+        except ConnectionFailed as error:
+            failures.append(str(error))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    wait_until(lambda: connection.interrupt() or not waiting.is_alive(), "the end of the call", 5)
+    assert failures == ["it does not answer"]
+    connection.close()
 
 
 class NoPage(http.server.BaseHTTPRequestHandler):

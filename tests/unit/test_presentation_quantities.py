@@ -66,3 +66,20 @@ def test_what_one_evaluation_takes(seconds: float, expected: str) -> None:
 )
 def test_a_slow_rate_is_read_as_seconds_a_cell(rate: float, expected: str) -> None:
     assert quantities.rate(rate) == expected
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        (0.0, "0%"),
+        (1.0, "100%"),
+        (0.814, "81%"),
+        (0.994, "99%"),
+        (0.998, "99.8%"),
+        (0.99997, ">99.9%"),
+        (0.003, "0.3%"),
+        (0.0001, "<0.1%"),
+    ],
+)
+def test_nothing_but_all_is_100_percent(share: float, expected: str) -> None:
+    assert quantities.percent(share) == expected
