@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -173,13 +172,23 @@ def test_the_page_is_complete_again_after_the_server_was_killed_and_restarted(
     wait_for(tab, "scores() === 12 && model('header').text.includes('>done<')")
 
 
+HANGS = """
+import sys
+sys.path.insert(0, ".")
+from tests.integration.small_runs import Gate, compress
+evaluate = Gate()
+evaluate.let(5)
+compress(sys.argv[1], evaluate, run_name="hanging run")
+"""
+
+
 def test_a_tab_says_when_the_process_behind_its_page_is_gone(
     plain_server: PlainServer, open_tab: Callable[[str], Page]
 ) -> None:
-    with run_demo(plain_server.url) as demo:
+    with subprocess.Popen([sys.executable, "-c", HANGS, plain_server.url]) as process:
         tab = open_tab(plain_server.page)
-        wait_for(tab, "scores() > 0")
-        demo.send_signal(signal.SIGKILL)
-        demo.communicate()
+        wait_for(tab, "scores() === 4")
+        assert "No update" not in visible_text(tab)
+        process.kill()
     tab.get_by_text("No update for").wait_for()
-    assert header(tab).startswith("digits demo")
+    assert header(tab).startswith("hanging run")

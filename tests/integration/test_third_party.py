@@ -99,6 +99,7 @@ def test_plugin_is_found_by_its_entry_point(environment: Environment) -> None:
     )
     assert ["sample", "aimet-hooks-sample-plugin", "1.2.3"] in found
     assert [entry[:2] for entry in found if entry[1] == "aimet-hooks"] == [
+        ["bokeh", "aimet-hooks"],
         ["console", "aimet-hooks"],
         ["file", "aimet-hooks"],
     ]
@@ -135,9 +136,8 @@ def test_plugin_heard_what_the_log_holds(results: Path) -> None:
 
 
 def test_built_in_plugins_of_the_installed_package_ran_beside_it(results: Path) -> None:
-    assert {"eval_scores.json", "eval_scores.csv", "comp_ratios.json", "stats.json"} <= {
-        path.name for path in results.iterdir()
-    }
+    written = {path.name for path in results.iterdir()}
+    assert {"eval_scores.json", "eval_scores.csv", "comp_ratios.json", "stats.json", "report.html"} <= written
 
 
 def test_plugin_is_left_out_where_the_environment_says_so(environment: Environment, tmp_path: Path) -> None:
@@ -156,6 +156,7 @@ def test_installed_package_holds_no_tests_and_is_typed(environment: Environment)
         "[str(f) for f in __import__('importlib.metadata').metadata.distribution('aimet-hooks').files]"
     )
     top = {file.split("/")[0] for file in files if not file.startswith("..")}
-    assert {name for name in top if not name.endswith(".dist-info")} == {"aimet_hooks", "console_vis", "file_vis"}
+    packages = {name for name in top if not name.endswith(".dist-info")}
+    assert packages == {"aimet_hooks", "bokeh_vis", "console_vis", "file_vis"}
     assert "aimet_hooks/py.typed" in files
-    assert "aimet_hooks/demo/digits.onnx" in files
+    assert {"aimet_hooks/demo/digits.onnx", "bokeh_vis/styles.css", "bokeh_vis/scripts/tick.js"} <= set(files)
