@@ -90,10 +90,10 @@ def compress(evaluate: Any, **arguments: Any) -> None:
 
 
 def open_tabs(browser: Browser, address: str) -> dict[str, Page]:
-    """The same address in a light and a dark tab."""
+    """The same address in a light and a dark tab, lower than any page: a picture is as high as its page."""
     tabs = {}
     for scheme in SCHEMES:
-        context = browser.new_context(viewport={"width": WIDTH, "height": 900}, color_scheme=scheme)
+        context = browser.new_context(viewport={"width": WIDTH, "height": 300}, color_scheme=scheme)
         tabs[scheme] = context.new_page()
         tabs[scheme].goto(address)
     return tabs
@@ -135,7 +135,8 @@ def tick(tabs: Iterable[Page], layers: Iterable[str]) -> None:
 
 def picture_runs(browser: Browser, url: str, folder: Path, runs: Path) -> None:
     """The list of runs, and two of them side by side."""
-    accuracy = demo.accuracy()
+    accuracy = PausingAccuracy()
+    accuracy.let(10_000)
     for name, scheme, target in (("spatial-0.4", None, 0.4), ("weight-0.5", WeightSvd(), 0.5)):
         options = {} if scheme is None else {"compress_scheme": scheme}
         selection = GreedySelection(target_comp_ratio=target)

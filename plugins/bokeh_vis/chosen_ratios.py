@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bokeh.models import Column, ColumnDataSource
+from bokeh.models import ColumnDataSource
 from bokeh.models.widgets.markups import Div
 from bokeh.models.widgets.tables import DataTable
 
@@ -12,10 +12,10 @@ from aimet_hooks.events import LayerCompressed, RatiosSelected, RunStarted
 from aimet_hooks.presentation import quantities, wording
 from aimet_hooks.presentation.score_scale import ScoreScale
 from aimet_hooks.presentation.text import layer_name
-from bokeh_vis import markup, tables
+from bokeh_vis import markup, tables, theme
 
 if TYPE_CHECKING:
-    from bokeh.models import InlineStyleSheet
+    from bokeh.models import Column, InlineStyleSheet
 
     from aimet_hooks.events import EvalScored, Event
     from aimet_hooks.run_state import RunState
@@ -39,10 +39,10 @@ def build(sheet: InlineStyleSheet) -> Column:
     empty: dict[str, Any] = {field: [] for field in FIELDS}
     score = tables.score_column("score", 64)
     score.title, score.visible = "score", True
-    table = DataTable(
-        name=TABLE,
-        source=ColumnDataSource(name=SOURCE, data=empty),
-        columns=[
+    table = tables.table(
+        TABLE,
+        ColumnDataSource(name=SOURCE, data=empty),
+        [
             tables.column("number", "#", 34, tables.NUMBER),
             tables.column("layer", "layer", 150),
             tables.column("ratio", "ratio kept", 140, RATIO),
@@ -52,22 +52,9 @@ def build(sheet: InlineStyleSheet) -> Column:
             tables.column("macs", "MACs", 150, TEXT_OF.format(field="macs")),
             tables.column("weights", "weights", 150, TEXT_OF.format(field="weights")),
         ],
-        index_position=None,
-        selectable=False,
-        reorderable=False,
-        row_height=tables.ROW,
-        height=tables.height(0, ROWS_SEEN),
-        sizing_mode="stretch_width",
-        visible=False,
-        stylesheets=[sheet],
+        sheet,
     )
-    return Column(
-        children=[Div(name=HEADING, text="", stylesheets=[sheet], sizing_mode="stretch_width"), table],
-        css_classes=["card", "wider"],
-        spacing=8,
-        sizing_mode="stretch_width",
-        stylesheets=[sheet],
-    )
+    return theme.card(theme.words(HEADING, sheet), table, sheet=sheet, look="wider")
 
 
 class ChosenRatios:

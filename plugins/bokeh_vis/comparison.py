@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from bokeh.models import Column, ColumnDataSource, CustomJS
-from bokeh.models.widgets.markups import Div
-from bokeh.models.widgets.tables import DataTable, HTMLTemplateFormatter
 
 from aimet_hooks.presentation import quantities, wording
 from aimet_hooks.presentation.score_scale import ScoreScale
@@ -18,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from bokeh.document import Document
+    from bokeh.models import InlineStyleSheet
+    from bokeh.models.widgets.tables import DataTable
 
     from aimet_hooks.run_state import RunState
     from bokeh_vis.run_directory import FollowedRun, RunDirectory
@@ -77,7 +77,8 @@ class Comparison:
         if self._root is None or (columns, metrics) != (self._columns, self._metrics):
             self._build(columns, metrics)
         self._source.data = _table_data(a, b, columns)
-        self._table.height = tables.height(len(self._source.data["layer"]), ROWS_SEEN)
+        rows = len(self._source.data["layer"])
+        self._table.height, self._table.visible = tables.height(rows, ROWS_SEEN), rows > 0
         self._summary.text = _summary(first, second)
         self._heading.text = _heading(a, columns)
 
@@ -90,23 +91,14 @@ class Comparison:
         fields = (*FIXED, *(f"cell_{place}" for place in range(len(columns))))
         empty: dict[str, Any] = {field: [] for field in fields}
         self._source = ColumnDataSource(name="differences", data=empty)
-        self._table = _table(self._source, columns, metrics)
-        self._table.stylesheets = [sheet]
+        self._table = _table(self._source, columns, metrics, sheet)
         self._source.js_on_change("data", CustomJS(args={"table": self._table}, code="table.view.change.emit()"))
-        self._summary, self._heading = (
-            Div(name=name, stylesheets=[sheet], sizing_mode="stretch_width", margin=0)
-            for name in ("summary", "differences_heading")
-        )
-        self._summary.css_classes = ["card"]
-        card = Column(
-            children=[self._heading, self._table],
-            css_classes=["card"],
-            sizing_mode="stretch_width",
-            spacing=8,
-            stylesheets=[sheet],
-        )
+        self._summary, self._heading = (theme.words(name, sheet) for name in ("summary", "differences_heading"))
         self._root = Column(
-            children=[self._summary, card],
+            children=[
+                theme.card(self._summary, sheet=sheet),
+                theme.card(self._heading, self._table, sheet=sheet),
+            ],
             spacing=14,
             margin=(16, 20, 16, 20),
             sizing_mode="stretch_width",
@@ -123,30 +115,22 @@ def _ratio(side: str) -> str:
     return f'<div class="ratio <%- look_{side} %>">{bar}<%- value %></div>'
 
 
-def _table(source: ColumnDataSource, columns: tuple[float, ...], metrics: tuple[str, str]) -> DataTable:
-    scores = [tables.score_column(f"cell_{place}", 60) for place in range(len(columns))]
-    for column, ratio in zip(scores, columns, strict=True):
+def _table(
+    source: ColumnDataSource, ratios: tuple[float, ...], metrics: tuple[str, str], sheet: InlineStyleSheet
+) -> DataTable:
+    scores = [tables.score_column(f"cell_{place}", 60) for place in range(len(ratios))]
+    for column, ratio in zip(scores, ratios, strict=True):
         column.title, column.visible = quantities.ratio(ratio), True
-    differs = tables.column("difference", "B less A", 78)
-    differs.formatter = HTMLTemplateFormatter(template=DIFFERENCE)
-    return DataTable(
-        name="difference_table",
-        source=source,
-        columns=[
-            tables.column("layer", "layer", 190),
-            tables.column("ratio_a", "ratio chosen in A", 140, _ratio("a")),
-            tables.column("ratio_b", "ratio chosen in B", 140, _ratio("b")),
-            tables.column("cost_a", f"{metrics[0]} in A", 86, tables.NUMBER),
-            tables.column("cost_b", f"{metrics[1]} in B", 86, tables.NUMBER),
-            differs,
-            *scores,
-        ],
-        index_position=None,
-        selectable=False,
-        reorderable=False,
-        row_height=tables.ROW,
-        sizing_mode="stretch_width",
-    )
+    columns = [
+        tables.column("layer", "layer", 190),
+        tables.column("ratio_a", "ratio chosen in A", 140, _ratio("a")),
+        tables.column("ratio_b", "ratio chosen in B", 140, _ratio("b")),
+        tables.column("cost_a", f"{metrics[0]} in A", 86, tables.NUMBER),
+        tables.column("cost_b", f"{metrics[1]} in B", 86, tables.NUMBER),
+        tables.column("difference", "B less A", 78, DIFFERENCE),
+        *scores,
+    ]
+    return tables.table("difference_table", source, columns, sheet)
 
 
 def _table_data(a: RunState, b: RunState, columns: tuple[float, ...]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from bokeh.models import Column, ColumnDataSource, HoverTool, Range1d
+from bokeh.models import ColumnDataSource, HoverTool, Range1d
 from bokeh.models.annotations import Legend, LegendItem, Span, Title
 from bokeh.models.widgets.markups import Div
 from bokeh.plotting import figure
@@ -13,13 +13,13 @@ from aimet_hooks.presentation.score_scale import ScoreScale
 from bokeh_vis import markup, score_table, tables, theme
 
 if TYPE_CHECKING:
-    from bokeh.models import InlineStyleSheet
+    from bokeh.models import Column, InlineStyleSheet
 
     from aimet_hooks.run_state import RunState
     from bokeh_vis.parts import Parts
 
 FIGURE, LINES, POINTS, MARKS = "curves_figure", "curves", "curve_points", "curve_marks"
-HEADING, BASELINE, THRESHOLD = "curves_heading", "baseline", "threshold"
+HEADING, BASELINE, THRESHOLD, SPAN = "curves_heading", "baseline", "threshold", "curve_span"
 LOWEST, HIGHEST = 330, 560
 """Pixels of the plot, which is about as high as the table beside it."""
 
@@ -48,6 +48,8 @@ def build(sheet: InlineStyleSheet) -> Column:
     drawn = plot.multi_line("xs", "ys", source=lines, line_color="color", line_width=2.5, line_join="round")
     dotted = plot.scatter("x", "y", source=points, color="color", size=7)
     starred = plot.scatter("x", "y", source=marks, color="color", size=15, marker="diamond", line_color=theme.TEXT)
+    least = ColumnDataSource(name=SPAN, data={"x": [], "y": []})
+    plot.scatter("x", "y", source=least, alpha=0)  # seen by the range only
     tips = [("layer", "@name"), ("ratio", "@x"), ("score", "@text")]
     plot.add_tools(HoverTool(renderers=[dotted, starred], tooltips=tips))
     legend = Legend(
@@ -64,14 +66,7 @@ def build(sheet: InlineStyleSheet) -> Column:
     plot.add_layout(_line(BASELINE, "solid"))
     plot.add_layout(_line(THRESHOLD, "dashed"))
     _style(plot)
-    heading = Div(name=HEADING, text="", stylesheets=[sheet], sizing_mode="stretch_width")
-    return Column(
-        children=[heading, plot],
-        css_classes=["card", "wide"],
-        spacing=8,
-        sizing_mode="stretch_width",
-        stylesheets=[sheet],
-    )
+    return theme.card(theme.words(HEADING, sheet), plot, sheet=sheet, look="wide")
 
 
 def _line(name: str, dash: str) -> Span:
@@ -99,17 +94,19 @@ class Curves:
     def __init__(self, parts: Parts) -> None:
         self._heading = parts.get(HEADING, Div)
         self._plot = parts.get(FIGURE, figure)
+        self._span = parts.get(SPAN, ColumnDataSource)
         self._lines = {name: parts.get(name, Span) for name in (BASELINE, THRESHOLD)}
 
     def draw(self, run: RunState) -> None:
         """Bring it up to date."""
-        scale = ScoreScale.of(run) if run.baseline or run.finished else None
+        scale = ScoreScale.of(run) if run.baseline or run.finished or run.selection else None
         threshold = run.selection.threshold if run.selection else None
         for name, score in ((BASELINE, scale.baseline if scale else None), (THRESHOLD, threshold)):
             line = self._lines[name]
-            if score is not None and line.location != score:
-                line.location = score
+            if scale is not None and score is not None:
+                line.location = float(scale.text(score))  # as exact as the scores of the table
             line.visible = score is not None
+        self._draw_span(scale)
         words = []
         if scale is not None and scale.baseline is not None:
             words.append(f"solid line: baseline {scale.text(scale.baseline)}")
@@ -123,3 +120,11 @@ class Curves:
         self._heading.text = f'{heading}<p class="muted">{markup.escaped(" · ".join(words))}</p>'
         beside = tables.height(len(run.scores), score_table.ROWS_SEEN) + 30
         self._plot.height = min(HIGHEST, max(LOWEST, beside)) if run.exploration else EMPTY
+
+    def _draw_span(self, scale: ScoreScale | None) -> None:
+        """The least that the axis shows, a point up and down: differences that are about noise stay small."""
+        ends: list[float] = []
+        if scale is not None and scale.baseline is not None:
+            ends = [scale.baseline - scale.point, scale.baseline + scale.point]
+        if self._span.data["y"] != ends:
+            self._span.data = {"x": [1.0] * len(ends), "y": ends}

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from bokeh.models import Column, ColumnDataSource, CustomJS
 from bokeh.models.widgets.markups import Div
-from bokeh.models.widgets.tables import DataTable
 
 from aimet_hooks.presentation import quantities, wording
 from aimet_hooks.presentation.score_scale import ScoreScale
@@ -16,6 +15,8 @@ from bokeh_vis import header, markup, tables, theme
 
 if TYPE_CHECKING:
     from bokeh.document import Document
+    from bokeh.models import InlineStyleSheet
+    from bokeh.models.widgets.tables import DataTable
 
     from aimet_hooks.run_state import RunState
     from bokeh_vis.run_directory import FollowedRun, RunDirectory
@@ -46,19 +47,13 @@ class RunList:
         empty: dict[str, Any] = {field: [] for field in FIELDS}
         sheet = theme.sheet()
         self._source = ColumnDataSource(name="runs", data=empty)
-        self._heading = Div(name="runs_heading", text="", stylesheets=[sheet], sizing_mode="stretch_width", margin=0)
-        self._table = _table(self._source)
-        self._table.stylesheets = [sheet]
-        compare = Div(name="compare", text=TICK_TWO, stylesheets=[sheet], margin=(6, 0, 0, 0))
+        self._heading = theme.words("runs_heading", sheet)
+        self._table = _table(self._source, sheet)
+        compare = Div(name="compare", text=TICK_TWO, stylesheets=[sheet], margin=(0, 5, 0, 5))
         self._source.js_on_change("data", CustomJS(args={"table": self._table}, code="table.view.change.emit()"))
         ticked = CustomJS(args={"source": self._source, "compare": compare}, code=theme.script("compare.js"))
         self._source.selected.js_on_change("indices", ticked)
-        card = Column(
-            children=[self._heading, compare, self._table],
-            css_classes=["card"],
-            sizing_mode="stretch_width",
-            stylesheets=[sheet],
-        )
+        card = theme.card(self._heading, compare, self._table, sheet=sheet)
         root = Column(
             children=[card],
             margin=(16, 20, 16, 20),
@@ -91,31 +86,20 @@ class RunList:
             self._heading.text = words
 
 
-def _table(source: ColumnDataSource) -> DataTable:
-    return DataTable(
-        name="run_table",
-        source=source,
-        columns=[
-            tables.column("name", "run", 200, LINK),
-            tables.column("state", "state", 130, STATE),
-            tables.column("progress", "cells", 170, PROGRESS),
-            tables.column("score", "score", 150, tables.NUMBER),
-            tables.column("macs", "MACs kept", 88, tables.NUMBER),
-            tables.column("weights", "weights kept", 106, tables.NUMBER),
-            tables.column("target", "target", 60, tables.NUMBER),
-            tables.column("what", "model and scheme", 220),
-            tables.column("started", "started", 130),
-            tables.column("id", "directory", 180),
-        ],
-        selectable="checkbox",
-        index_position=None,
-        scroll_to_selection=False,
-        reorderable=False,
-        row_height=tables.ROW,
-        height=tables.height(0, ROWS_SEEN),
-        sizing_mode="stretch_width",
-        visible=False,
-    )
+def _table(source: ColumnDataSource, sheet: InlineStyleSheet) -> DataTable:
+    columns = [
+        tables.column("name", "run", 200, LINK),
+        tables.column("state", "state", 130, STATE),
+        tables.column("progress", "cells", 170, PROGRESS),
+        tables.column("score", "score", 150, tables.NUMBER),
+        tables.column("macs", "MACs kept", 88, tables.NUMBER),
+        tables.column("weights", "weights kept", 106, tables.NUMBER),
+        tables.column("target", "target", 60, tables.NUMBER),
+        tables.column("what", "model and scheme", 220),
+        tables.column("started", "started", 150),
+        tables.column("id", "directory", 180),
+    ]
+    return tables.table("run_table", source, columns, sheet, tick_rows=True)
 
 
 def _row(followed: FollowedRun, now: float) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bokeh.models import Column, ColumnDataSource
+from bokeh.models import ColumnDataSource
 from bokeh.models.widgets.markups import Div
 from bokeh.models.widgets.tables import DataTable
 
@@ -12,10 +12,10 @@ from aimet_hooks.events import EvalScored, ExplorationStarted, RatiosSelected, R
 from aimet_hooks.presentation import quantities, wording
 from aimet_hooks.presentation.score_scale import LABELS, ScoreScale
 from aimet_hooks.presentation.text import layer_name
-from bokeh_vis import markup, tables
+from bokeh_vis import markup, tables, theme
 
 if TYPE_CHECKING:
-    from bokeh.models import InlineStyleSheet
+    from bokeh.models import Column, InlineStyleSheet
 
     from aimet_hooks.events import Event
     from aimet_hooks.run_state import RunState
@@ -41,36 +41,19 @@ def build(columns: int, sheet: InlineStyleSheet) -> Column:
     """An empty table with room for so many ratios."""
     names = ["number", "layer", "share", "share_bar", *(f"cell_{place}" for place in range(columns))]
     empty: dict[str, Any] = {name: [] for name in names}
-    table = DataTable(
-        name=TABLE,
-        source=ColumnDataSource(name=SOURCE, data=empty),
-        columns=[
+    table = tables.table(
+        TABLE,
+        ColumnDataSource(name=SOURCE, data=empty),
+        [
             tables.column("number", "#", 34, tables.NUMBER),
             tables.column("layer", "layer", 180),
             tables.column("share", "share of cost", 106, tables.SHARE),
             *(tables.score_column(f"cell_{place}", 58) for place in range(columns)),
         ],
-        selectable="checkbox",
-        index_position=None,
-        scroll_to_selection=False,
-        reorderable=False,
-        row_height=tables.ROW,
-        height=tables.height(0, ROWS_SEEN),
-        sizing_mode="stretch_width",
-        visible=False,
-        stylesheets=[sheet],
+        sheet,
+        tick_rows=True,
     )
-    return Column(
-        children=[
-            Div(name=HEADING, text="", stylesheets=[sheet], sizing_mode="stretch_width"),
-            table,
-            Div(name=LEGEND, text="", stylesheets=[sheet], sizing_mode="stretch_width"),
-        ],
-        css_classes=["card", "wider"],
-        spacing=8,
-        sizing_mode="stretch_width",
-        stylesheets=[sheet],
-    )
+    return theme.card(theme.words(HEADING, sheet), table, theme.words(LEGEND, sheet), sheet=sheet, look="wider")
 
 
 class ScoreTable:

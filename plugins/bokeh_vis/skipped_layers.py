@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bokeh.models import Column, ColumnDataSource
+from bokeh.models import ColumnDataSource
 from bokeh.models.widgets.markups import Div
 from bokeh.models.widgets.tables import DataTable
 
 from aimet_hooks.events import LayerSkipped, RunStarted
 from aimet_hooks.presentation import wording
 from aimet_hooks.presentation.text import clean, layer_name
-from bokeh_vis import markup, tables
+from bokeh_vis import markup, tables, theme
 
 if TYPE_CHECKING:
-    from bokeh.models import InlineStyleSheet
+    from bokeh.models import Column, InlineStyleSheet
 
     from aimet_hooks.events import Event
     from aimet_hooks.run_state import RunState
@@ -28,31 +28,18 @@ ROWS_SEEN = 14
 def build(sheet: InlineStyleSheet) -> Column:
     """A table of nothing skipped."""
     empty: dict[str, Any] = {field: [] for field in FIELDS}
-    table = DataTable(
-        name=TABLE,
-        source=ColumnDataSource(name=SOURCE, data=empty),
-        columns=[
+    table = tables.table(
+        TABLE,
+        ColumnDataSource(name=SOURCE, data=empty),
+        [
             tables.column("layer", "layer", 140),
             tables.column("kind", "kind", 66),
             tables.column("share", "share of cost", 76, tables.SHARE),
             tables.column("reason", "reason", 330),
         ],
-        index_position=None,
-        selectable=False,
-        reorderable=False,
-        row_height=tables.ROW,
-        height=tables.height(0, ROWS_SEEN),
-        sizing_mode="stretch_width",
-        visible=False,
-        stylesheets=[sheet],
+        sheet,
     )
-    return Column(
-        children=[Div(name=HEADING, text="", stylesheets=[sheet], sizing_mode="stretch_width"), table],
-        css_classes=["card", "wide"],
-        spacing=8,
-        sizing_mode="stretch_width",
-        stylesheets=[sheet],
-    )
+    return theme.card(theme.words(HEADING, sheet), table, sheet=sheet, look="wide")
 
 
 class SkippedLayers:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bokeh.models.comparisons import CustomJSCompare
-from bokeh.models.widgets.tables import HTMLTemplateFormatter, TableColumn
+from bokeh.models.widgets.tables import DataTable, HTMLTemplateFormatter, TableColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bokeh.models import ColumnDataSource, InlineStyleSheet
 
 NAME = '<span title="<%- value %>"><%- value %></span>'
 NUMBER = '<span class="right"><%- value %></span>'
@@ -19,7 +26,7 @@ def bar(field: str, text_width: int = 62) -> str:
 
 
 SHARE = (
-    f'<div class="share" title="<%- value.toFixed(3) %> %">{bar("share_bar", 52)}'
+    f'<div class="share" title="<%- value.toFixed(3) %> %">{bar("share_bar", 58)}'
     "<%- value > 0 && value < 0.1 ? value.toPrecision(1) : value.toFixed(1) %> %</div>"
 )
 
@@ -27,6 +34,31 @@ _BY_SCORE = """
 const score = (cell) => { const found = parseFloat(cell.split("|")[1]); return isNaN(found) ? -Infinity : found }
 return Math.sign(score(x) - score(y)) || 0
 """
+
+
+def table(
+    name: str,
+    source: ColumnDataSource,
+    columns: Sequence[TableColumn],
+    sheet: InlineStyleSheet,
+    *,
+    tick_rows: bool = False,
+) -> DataTable:
+    """A table of rows that can be sorted and, if wanted, ticked; it is shown once it has rows."""
+    return DataTable(
+        name=name,
+        source=source,
+        columns=list(columns),
+        selectable="checkbox" if tick_rows else False,
+        index_position=None,
+        scroll_to_selection=False,
+        reorderable=False,
+        row_height=ROW,
+        height=height(0, 0),
+        sizing_mode="stretch_width",
+        visible=False,
+        stylesheets=[sheet],
+    )
 
 
 def column(field: str, title: str, width: int, template: str = NAME) -> TableColumn:

@@ -1,11 +1,16 @@
-"""The look of a page: style sheets and scripts, which lie beside this file."""
+"""The look of a page: colours, cards, and the style sheets and scripts that lie beside this file."""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib import resources
+from typing import TYPE_CHECKING
 
-from bokeh.models import GlobalInlineStyleSheet, InlineStyleSheet
+from bokeh.models import Column, GlobalInlineStyleSheet, InlineStyleSheet
+from bokeh.models.widgets.markups import Div
+
+if TYPE_CHECKING:
+    from bokeh.models import LayoutDOM
 
 TEXT = "#808794"
 """A grey that reads on light and on dark, for what is drawn on a canvas and knows nothing of variables."""
@@ -37,6 +42,28 @@ def sheet() -> InlineStyleSheet:
 def variables() -> GlobalInlineStyleSheet:
     """Colours and fonts, light and dark; once a page."""
     return GlobalInlineStyleSheet(css=_text("variables.css"))
+
+
+def card(*children: LayoutDOM, sheet: InlineStyleSheet, look: str = "") -> Column:
+    """Parts of a page that belong together, on one ground.
+
+    Args:
+        children: From top to bottom.
+        sheet: Of the page.
+        look: "wide" or "wider", for cards side by side.
+    """
+    return Column(
+        children=list(children),
+        css_classes=["card", look] if look else ["card"],
+        spacing=8,
+        sizing_mode="stretch_width",
+        stylesheets=[sheet],
+    )
+
+
+def words(name: str, sheet: InlineStyleSheet) -> Div:
+    """An empty place for words."""
+    return Div(name=name, text="", stylesheets=[sheet], sizing_mode="stretch_width")
 
 
 @cache
