@@ -21,20 +21,10 @@ from playwright.sync_api import Page, sync_playwright
 
 from aimet_hooks import discovery, start_bokeh_server_session
 from aimet_hooks.announcer import Announcer
-from aimet_hooks.events import BaselineScored, EvalScored, ExplorationStarted, LayerInfo, RunStarted
+from aimet_hooks.events import EvalScored, RatiosSelected
 from aimet_hooks.hooks import Hooks
 from aimet_hooks.run_settings import RunSettings
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--enable-precise-memory-info",
-]
+from tests import chromium, page_runs
 
 RECORDER = """
 () => {
@@ -66,49 +56,20 @@ RECORDER = """
 
 def announce(url: str, layers: int, ratios: int, rate: float, ready: threading.Event) -> list[float]:
     """Announce a run's cells at a rate; the time of each, seconds since the epoch."""
-    names = [f"layer{number // 4}.{number % 4}.conv" for number in range(layers)]
-    candidates = tuple(k / (ratios + 1) for k in range(1, ratios + 1))
     plugins = discovery.select(["bokeh"])
     settings = RunSettings(visualization_url=url, run_name="benchmark")
     announcer = Announcer("benchmark", Hooks(plugins, {name: settings for name, _ in plugins}))
-    infos = {name: LayerInfo(kind="Conv2d", weight_shape=(64, 64, 3, 3), macs=1e6, weights=36864) for name in names}
-    announcer.announce(
-        RunStarted(
-            run_name="benchmark",
-            model_name="benchmark",
-            scheme="spatial_svd",
-            cost_metric="mac",
-            settings={"direction": "maximize"},
-            layers=infos,
-            fingerprint="0",
-        )
-    )
-    announcer.announce(BaselineScored(score=0.9, seconds=0.01))
-    total = layers * ratios
-    announcer.announce(
-        ExplorationStarted(layers=tuple(names), candidates=candidates, total=total, reused=0, evaluations=total)
-    )
-    ready.wait()
-    times = []
-    begin = time.perf_counter()
-    for number in range(total):
-        time.sleep(max(0.0, begin + number / rate - time.perf_counter()))
-        layer, ratio = names[number % layers], candidates[number // layers]
-        times.append(time.time())
-        announcer.announce(
-            EvalScored(
-                layer=layer,
-                comp_ratio=ratio,
-                score=0.9 - 0.1 * (1 - ratio) * (number % 7) / 7,
-                rank=8,
-                achieved_comp_ratio=ratio,
-                macs=1e6 * ratio,
-                weights=1000,
-                seconds=1 / rate,
-                completed=number + 1,
-                total=total,
-            )
-        )
+    times: list[float] = []
+    for event in page_runs.whole_run(page_runs.layer_names(layers), ratios):
+        if isinstance(event, RatiosSelected):
+            break
+        if isinstance(event, EvalScored):
+            if not times:
+                ready.wait()
+                begin = time.perf_counter()
+            time.sleep(max(0.0, begin + len(times) / rate - time.perf_counter()))
+            times.append(time.time())
+        announcer.announce(event)
     return times
 
 
@@ -144,7 +105,9 @@ def watch(url: str, arguments: argparse.Namespace) -> None:
 
     announcing = threading.Thread(target=run)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        browser = playwright.chromium.launch(
+            executable_path=chromium.PATH, args=[*chromium.FLAGS, "--enable-precise-memory-info"]
+        )
         tab = browser.new_page(viewport={"width": 1600, "height": 1000})
         errors: list[str] = []
         tab.on("pageerror", lambda error: errors.append(str(error)))

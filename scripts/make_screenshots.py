@@ -23,21 +23,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from aimet_hooks import GreedySelection, WeightSvd, compress_model, demo, discovery
 from aimet_hooks.adapters.onnx_graph.session_options import with_threads
+from tests import chromium
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-]
 WIDTH = 1440
 SCHEMES = ("light", "dark")
 MOMENTS = {"start": 7, "middle": 40, "end": None}
@@ -180,7 +170,9 @@ def main() -> None:
         runs = Path(temporary) / "runs"
         runs.mkdir()
         with page_server(runs) as url:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            browser = playwright.chromium.launch(
+                executable_path=chromium.PATH, args=[*chromium.FLAGS, "--hide-scrollbars"]
+            )
             picture_run(browser, url, folder, runs / "digits-demo")
             picture_runs(browser, url, folder, runs)
             browser.close()
