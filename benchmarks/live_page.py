@@ -105,9 +105,7 @@ def watch(url: str, arguments: argparse.Namespace) -> None:
 
     announcing = threading.Thread(target=run)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium.PATH, args=[*chromium.FLAGS, "--enable-precise-memory-info"]
-        )
+        browser = chromium.launch(playwright, "--enable-precise-memory-info")
         tab = browser.new_page(viewport={"width": 1600, "height": 1000})
         errors: list[str] = []
         tab.on("pageerror", lambda error: errors.append(str(error)))

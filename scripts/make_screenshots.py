@@ -170,9 +170,7 @@ def main() -> None:
         runs = Path(temporary) / "runs"
         runs.mkdir()
         with page_server(runs) as url:
-            browser = playwright.chromium.launch(
-                executable_path=chromium.PATH, args=[*chromium.FLAGS, "--hide-scrollbars"]
-            )
+            browser = chromium.launch(playwright, "--hide-scrollbars")
             picture_run(browser, url, folder, runs / "digits-demo")
             picture_runs(browser, url, folder, runs)
             browser.close()
