@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check bench golden clean
+.PHONY: demo test check bench golden pictures clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/aimet-hooks demo
@@ -24,6 +24,7 @@ check: $(VENV)/test.installed
 	$(BIN)/lint-imports --no-logo
 
 bench: $(VENV)/test.installed
+	@sh scripts/install_system_packages.sh
 	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 golden: $(VENV)/test.installed
@@ -45,6 +46,10 @@ $(VENV)/test.installed: $(BIN)/python pyproject.toml constraints.txt
 	@echo "Installing what the tests need, PyTorch included (about a minute) ..."
 	@$(PIP) --editable '.[test]'
 	@touch $@ $(VENV)/demo.installed
+
+pictures: $(VENV)/test.installed
+	@sh scripts/install_system_packages.sh
+	$(BIN)/python scripts/make_screenshots.py docs/images
 
 clean:
 	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
