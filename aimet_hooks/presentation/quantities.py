@@ -86,6 +86,6 @@ def decimals_for(resolution: float) -> int:
 def score(value: float, decimals: int) -> str:
     """A score with fixed decimals, or with an exponent where that would be too long or show no digit."""
     text = f"{value:.{decimals}f}"
-    if len(text) > LONGEST_SCORE:
+    if len(text) > LONGEST_SCORE or (value and float(text) == 0):
         return f"{value:.3g}"
     return text

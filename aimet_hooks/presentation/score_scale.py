@@ -16,6 +16,9 @@ EDGES = (0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 LABELS = ("≈0", ".1", ".5", "1", "2", "5", "10", ">10")
 
 
+WIDEST_CELL = 6
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreScale:
     """What a score of one run is measured by.
@@ -61,6 +64,15 @@ class ScoreScale:
     def text(self, score: float) -> str:
         """A score to the hundredth of a point, for results."""
         return quantities.score(score, quantities.decimals_for(self.point / 100))
+
+    def hundredths(self, score: float) -> float:
+        """The score in hundredths of a point above the baseline: what sorts as scores do."""
+        return 100 * (score - (self.baseline or 0.0)) / self.point
+
+    def cell_text(self, score: float) -> str:
+        """As ``text``, but never wider than a cell: with four digits where that is longer than six characters."""
+        text = self.text(score)
+        return text if len(text) <= WIDEST_CELL else f"{score:.{2 if 'e' in text else 4}g}"
 
     def short_text(self, score: float) -> str:
         """A score to the tenth of a point without a leading zero, for the cells of the panel."""

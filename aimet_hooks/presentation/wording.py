@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aimet_hooks.presentation import quantities
 from aimet_hooks.presentation.text import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aimet_hooks.events import RunFailed
     from aimet_hooks.run_state import RunState
 
@@ -39,13 +41,22 @@ def titles(run: RunState) -> list[str]:
     return parts
 
 
+def target(run: RunState) -> float | None:
+    """The share of the cost that is to be kept, of the choice or else of the configuration; None: there is none."""
+    asked = run.selection.target_comp_ratio if run.selection else _selection(run).get("target_comp_ratio")
+    return float(asked) if isinstance(asked, (int, float)) else None
+
+
+def _selection(run: RunState) -> Mapping[str, Any]:
+    recorded = run.settings.get("selection")
+    return recorded if isinstance(recorded, dict) else {}
+
+
 def _aim(run: RunState) -> str:
-    selection = run.settings.get("selection")
-    recorded = selection if isinstance(selection, dict) else {}
-    target = run.selection.target_comp_ratio if run.selection else recorded.get("target_comp_ratio")
-    if isinstance(target, (int, float)):
-        return f"keep {quantities.ratio(target)} of the {metric(run)}"
-    by_hand = run.selection is not None or recorded.get("rule") == "manual"
+    wanted = target(run)
+    if wanted is not None:
+        return f"keep {quantities.ratio(wanted)} of the {metric(run)}"
+    by_hand = run.selection is not None or _selection(run).get("rule") == "manual"
     return f"ratios of {metric(run)}" + (" given by hand" if by_hand else "")
 
 

@@ -83,3 +83,10 @@ def test_a_slow_rate_is_read_as_seconds_a_cell(rate: float, expected: str) -> No
 )
 def test_nothing_but_all_is_100_percent(share: float, expected: str) -> None:
     assert quantities.percent(share) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0.0, "0.0000"), (-7e-7, "-7e-07"), (0.00004, "4e-05"), (0.5, "0.5000")]
+)
+def test_a_score_that_is_not_zero_is_never_shown_as_zero(value: float, expected: str) -> None:
+    assert quantities.score(value, 4) == expected
