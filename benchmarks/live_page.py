@@ -43,7 +43,7 @@ RECORDER = """
         const data = document_.get_model_by_name("cells").data;
         let count = 0;
         for (const [name, column] of data instanceof Map ? data : Object.entries(data))
-          if (name.startsWith("cell_")) for (const cell of column) if (/\\|.*\\d/.test(cell)) count += 1;
+          if (name.startsWith("cell_")) for (const cell of column) if (/^\\d+\\|/.test(cell)) count += 1;
         window.painted.push([performance.timeOrigin + performance.now(), count]);
       }));
     }

@@ -39,7 +39,7 @@ IS_DRAWN = """count => {
   const cells = Bokeh.documents[0].get_model_by_name("cells")
   if (count === null) return page.text.includes(">done<")
   const columns = Object.entries(cells.data).filter(([name]) => name.startsWith("cell_"))
-  return columns.flatMap(([, column]) => column).filter(cell => /\\|\\d/.test(cell)).length >= count
+  return columns.flatMap(([, column]) => column).filter(cell => /^\\d+\\|/.test(cell)).length >= count
 }"""
 
 

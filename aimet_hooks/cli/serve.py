@@ -11,8 +11,6 @@ import click
 
 from aimet_hooks.cli.waiting import until_interrupted
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
 
 @click.command()
 @click.argument("results_root", required=False, type=click.Path(file_okay=False, path_type=Path))
@@ -33,11 +31,13 @@ def serve(results_root: Path | None, *, port: int, host: str, origins: tuple[str
     address = server.address
     if results_root is not None:
         click.echo(f"All runs below {results_root}: {address.server}runs")
+        if not results_root.exists():
+            click.echo(f"note: {results_root} does not exist yet; runs are shown as soon as there are any", err=True)
     click.echo(f"Live page: {address.page}")
     click.echo(f'A run draws on it with visualization_url="{address.server}" or --visualization-url {address.server}')
-    click.echo(f"From another machine: {tunnel(server.port)}")
+    click.echo(f"From another machine: {tunnel(server.port, server.host)}")
     click.echo("Ctrl-C ends the server.")
-    if host not in LOOPBACK:
+    if not server.is_private:
         click.echo(
             f"warning: everybody who reaches {host}:{server.port} can see and rewrite the pages; listen at 127.0.0.1 "
             "and use an ssh tunnel, or sign sessions (BOKEH_SIGN_SESSIONS=yes, BOKEH_SECRET_KEY)",
@@ -47,9 +47,9 @@ def serve(results_root: Path | None, *, port: int, host: str, origins: tuple[str
     click.echo("The server has ended.", err=True)
 
 
-def tunnel(port: int) -> str:
-    """What another machine has to run to see a server that listens on this one only."""
-    return f"ssh -L {port}:127.0.0.1:{port} {_user()}@{socket.gethostname()}"
+def tunnel(port: int, host: str = "127.0.0.1") -> str:
+    """What another machine has to run to see a server of this one under the address 127.0.0.1."""
+    return f"ssh -L {port}:{host}:{port} {_user()}@{socket.gethostname()}"
 
 
 def _user() -> str:

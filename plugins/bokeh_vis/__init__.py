@@ -87,7 +87,7 @@ def write_report(events: Sequence[Event], path: Path) -> None:
     run = RunState()
     for event in events:
         run.apply(event)
-    report.write(run, path)
+    report.write(run, path, goes_on=False)
 
 
 def start_server() -> tuple[str, subprocess.Popen[bytes]]:

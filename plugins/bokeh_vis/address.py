@@ -51,12 +51,13 @@ def parse(url: str) -> Address:
     try:
         parts = urlsplit(url.strip())
         host, _ = parts.hostname, parts.port
+        (host or "").encode("idna")
     except ValueError as error:
         raise UsageError(f"visualization_url {url!r} is no address ({error}); write it as {_EXAMPLE}") from error
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not host or not host.isprintable() or " " in host:
         raise UsageError(f"visualization_url {url!r} is no address of a web server; write it as {_EXAMPLE}")
     names = parse_qs(parts.query).get(SESSION_ARGUMENT, [])
-    path = parts.path if parts.path.endswith("/") else f"{parts.path}/"
+    path = quote(parts.path if parts.path.endswith("/") else f"{parts.path}/", safe="/%")
     return Address(f"{parts.scheme}://{parts.netloc}{path}", session_id(names[0] if names else DEFAULT_SESSION))
 
 

@@ -28,9 +28,13 @@ RATIO = (
     '<%- value < 1 ? value : "as it is" %></div>'
 )
 TEXT_OF = '<span class="right" title="<%- title %>"><%- {field}_text %></span>'
+SAVED = (
+    '<span class="right" title="share of the cost of the model that this saves">'
+    '<%- value ? value.toFixed(1) + " %" : "" %></span>'
+)
 FIELDS = (
     *("number", "layer", "ratio", "bar", "look", "title", "score", "rank"),
-    *("achieved", "macs", "macs_text", "weights", "weights_text"),
+    *("achieved", "saved", "macs", "macs_text", "weights", "weights_text"),
 )
 
 
@@ -44,11 +48,12 @@ def build(sheet: InlineStyleSheet) -> Column:
         ColumnDataSource(name=SOURCE, data=empty),
         [
             tables.column("number", "#", 34, tables.NUMBER),
-            tables.column("layer", "layer", 150),
+            tables.column("layer", "layer", 150, tables.NAME),
             tables.column("ratio", "ratio kept", 140, RATIO),
             score,
             tables.column("rank", "rank", 46, tables.NUMBER),
             tables.column("achieved", "achieved", 72, tables.NUMBER),
+            tables.column("saved", "saves", 60, SAVED),
             tables.column("macs", "MACs", 150, TEXT_OF.format(field="macs")),
             tables.column("weights", "weights", 150, TEXT_OF.format(field="weights")),
         ],
@@ -148,6 +153,7 @@ def _row(run: RunState, scale: ScoreScale, number: int, layer: str) -> dict[str,
         "score": _score(cell, scale),
         "rank": "" if rank is None else rank,
         "achieved": "" if achieved is None else quantities.share(achieved),
+        "saved": _saved(run, layer, macs, weights),
         "macs": macs,
         "macs_text": macs_text,
         "weights": weights,
@@ -169,6 +175,14 @@ def after(run: RunState, layer: str) -> tuple[int | None, float | None, float | 
     return None, None, None, None
 
 
+def _saved(run: RunState, layer: str, macs: float | None, weights: float | None) -> float:
+    """Percent of the model's cost that the choice for a layer saves; 0 where that is not known."""
+    cost = weights if run.started and run.started.cost_metric == "memory" else macs
+    if cost is None or layer not in run.layers or not run.total_cost:
+        return 0.0
+    return round(100 * (run.cost(layer) - cost) / run.total_cost, 3)
+
+
 def _change(before: float | None, after: float | None) -> str:
     if before is None and after is None:
         return "-"
@@ -178,8 +192,9 @@ def _change(before: float | None, after: float | None) -> str:
 
 def _score(cell: EvalScored | None, scale: ScoreScale) -> str:
     if cell is None or cell.score is None:
-        return "|"
+        return tables.cell(None, "", "")
     grade = scale.grade(cell.score)
-    return (
-        f"{'plain' if grade is None else f'g{grade}'}|{scale.text(cell.score)}|score with this layer alone compressed"
+    look = "plain" if grade is None else f"g{grade}"
+    return tables.cell(
+        scale.hundredths(cell.score), look, scale.cell_text(cell.score), "score with this layer alone compressed"
     )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from bokeh.models import Column, ColumnDataSource, CustomJS
 
 from aimet_hooks.presentation import quantities, wording
 from aimet_hooks.presentation.score_scale import ScoreScale
 from aimet_hooks.presentation.text import clean, layer_name
-from bokeh_vis import chosen_ratios, header, markup, run_page, tables, theme
+from bokeh_vis import chosen_ratios, markup, progress, run_page, tables, theme
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,6 +60,8 @@ class Comparison:
         self._root: Column | None = None
         self._metrics = ("", "")
         self._columns: tuple[float, ...] = ()
+        for run in self._runs:
+            run_page.listen(document, run, lambda _: None)
         self.refresh()
         document.add_periodic_callback(self.refresh, REFRESH_MS)
 
@@ -80,7 +81,7 @@ class Comparison:
         rows = len(self._source.data["layer"])
         self._table.height, self._table.visible = tables.height(rows, ROWS_SEEN), rows > 0
         self._summary.text = _summary(first, second)
-        self._heading.text = _heading(a, columns)
+        self._heading.text = _heading(a, b, columns)
 
     def _build(self, columns: tuple[float, ...], metrics: tuple[str, str]) -> None:
         """The models for these columns; in a session of one viewer they may be made anew."""
@@ -94,18 +95,9 @@ class Comparison:
         self._table = _table(self._source, columns, metrics, sheet)
         self._source.js_on_change("data", CustomJS(args={"table": self._table}, code="table.view.change.emit()"))
         self._summary, self._heading = (theme.words(name, sheet) for name in ("summary", "differences_heading"))
-        self._root = Column(
-            children=[
-                theme.card(self._summary, sheet=sheet),
-                theme.card(self._heading, self._table, sheet=sheet),
-            ],
-            spacing=14,
-            margin=(16, 20, 16, 20),
-            sizing_mode="stretch_width",
-            stylesheets=[theme.variables(), sheet],
-        )
-        for model in self._root.references():
-            model.syncable = False
+        cards = theme.card(self._summary, sheet=sheet), theme.card(self._heading, self._table, sheet=sheet)
+        self._root = theme.page(*cards, sheet=sheet)
+        theme.keep_private(self._root)
         self._document.add_root(self._root)
 
 
@@ -122,12 +114,12 @@ def _table(
     for column, ratio in zip(scores, ratios, strict=True):
         column.title, column.visible = quantities.ratio(ratio), True
     columns = [
-        tables.column("layer", "layer", 190),
+        tables.column("layer", "layer", 190, tables.NAME),
         tables.column("ratio_a", "ratio chosen in A", 140, _ratio("a")),
         tables.column("ratio_b", "ratio chosen in B", 140, _ratio("b")),
-        tables.column("cost_a", f"{metrics[0]} in A", 86, tables.NUMBER),
-        tables.column("cost_b", f"{metrics[1]} in B", 86, tables.NUMBER),
-        tables.column("difference", "B less A", 78, DIFFERENCE),
+        tables.column("cost_a", f"{markup.escaped(metrics[0])} in A", 86, tables.NUMBER),
+        tables.column("cost_b", f"{markup.escaped(metrics[1])} in B", 86, tables.NUMBER),
+        tables.column("difference", "difference", 78, DIFFERENCE),
         *scores,
     ]
     return tables.table("difference_table", source, columns, sheet)
@@ -155,7 +147,7 @@ def _rows(run: RunState) -> list[str]:
 def _chosen(run: RunState, layer: str) -> tuple[str, float, str]:
     """Text, length and look of a chosen ratio."""
     if run.selection is None or layer not in run.selection.comp_ratios:
-        return ("not there" if layer not in run.scores else "", 0.0, "alone")
+        return ("skipped" if layer in run.skipped else "" if layer in run.scores else "not there", 0.0, "alone")
     ratio = run.selection.comp_ratios[layer]
     return ("as it is", 100.0, "alone") if ratio is None else (quantities.ratio(ratio), round(100 * ratio, 1), "")
 
@@ -189,20 +181,23 @@ def _cell(a: RunState, b: RunState, scales: tuple[ScoreScale, ScoreScale], layer
         for cell, scale in zip(found, scales, strict=True)
     ]
     if drops[0] is None or drops[1] is None:
-        return "|"
+        return tables.cell(None, "", "")
     better = drops[0] - drops[1]
     size = sum(abs(better) > edge for edge in EDGES)
     look = "same" if size == 0 else f"{'better' if better > 0 else 'worse'}{size}"
-    return f"{look}|{better:+.2f}|{layer_name(layer).replace('|', '/')} at {quantities.ratio(ratio)}"
+    text = "0" if round(better, 2) == 0 else f"{better:+.2f}"
+    return tables.cell(100 * better, look, text, f"{layer_name(layer)} at {quantities.ratio(ratio)}")
 
 
-def _heading(a: RunState, columns: tuple[float, ...]) -> str:
-    heading = markup.heading("Layers", "scores: points that B loses less than A, each from its own baseline")
+def _heading(a: RunState, b: RunState, columns: tuple[float, ...]) -> str:
+    heading = markup.heading("Layers", "scores in points, each against its own baseline: + where B is better than A")
     if not columns:
         return f'{heading}<p class="muted">The two have no ratio in common, so no scores to compare.</p>'
+    left_out = len(set(a.candidates) ^ set(b.candidates))
+    also = f" · {wording.plural(left_out, 'ratio')} left out that only one of them has" if left_out else ""
     legend = " ".join(f'<b class="{look}">{text}</b>' for look, text in _LEGEND)
     point = ScoreScale.of(a).point
-    return f'{heading}<div class="legend">B is {legend} than A · 1 point = {point:.3g}</div>'
+    return f'{heading}<div class="legend">B is {legend} than A · 1 point = {point:.3g}{also}</div>'
 
 
 _LEGEND = (
@@ -213,18 +208,32 @@ _LEGEND = (
 
 def _summary(first: FollowedRun, second: FollowedRun) -> str:
     """A table of what the runs are and what came of them; rows that differ stand out."""
-    names = [
-        f'<a href="run?run={quote(run.name, safe="")}">{markup.escaped(_name(run))}</a>' for run in (first, second)
-    ]
+    names = [f'<a href="run?run={run.key}">{markup.escaped(_name(run))}</a>' for run in (first, second)]
     rows = [
         f'<tr class="{"differs" if before != after else ""}"><th>{markup.escaped(what)}</th>'
         f"<td>{markup.escaped(before)}</td><td>{markup.escaped(after)}</td></tr>"
         for what, before, after in _facts(first.state, second.state)
     ]
     return (
-        '<div class="title"><h1>Two runs</h1></div><table class="facts">'
+        f'<div class="title"><h1>Two runs</h1></div>{_verdict(first.state, second.state)}<table class="facts">'
         f"<tr><th></th><td><b>A</b> {names[0]}</td><td><b>B</b> {names[1]}</td></tr>{''.join(rows)}</table>"
     )
+
+
+def _verdict(a: RunState, b: RunState) -> str:
+    """What B keeps and loses against A, in a sentence."""
+    if a.finished is None or b.finished is None:
+        return ""
+    lost = [ScoreScale.of(run).drop(run.finished.compressed_score) for run in (a, b) if run.finished]
+    if lost[0] is None or lost[1] is None:
+        return ""
+    macs = b.finished.mac_ratio - a.finished.mac_ratio
+    kept = (
+        "as many MACs as A" if round(macs, 3) == 0 else f"{abs(macs):.3f} {'more' if macs > 0 else 'less'} of the MACs"
+    )
+    points = round(lost[1] - lost[0], 2)
+    scored = "as well" if points == 0 else f"{abs(points):.2f} points {'worse' if points > 0 else 'better'}"
+    return f"<p>B keeps {kept} and scores {scored}, each against its own baseline.</p>"
 
 
 def _name(run: FollowedRun) -> str:
@@ -247,7 +256,7 @@ _ALWAYS = ("state", "score", "MACs kept", "weights kept", "baseline score")
 
 def _described(run: RunState) -> dict[str, str]:
     scale, finished, started = ScoreScale.of(run), run.finished, run.started
-    facts = {"state": header.state(run)}
+    facts = {"state": progress.state(run)}
     if run.baseline is not None:
         facts["baseline score"] = scale.text(run.baseline.score)
     if finished is not None:

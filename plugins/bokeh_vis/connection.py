@@ -14,6 +14,7 @@ import bokeh
 from bokeh.client.connection import ClientConnection
 from bokeh.client.session import ClientSession
 from bokeh.client.states import WAITING_FOR_REPLY, ErrorReason
+from bokeh.document import Document
 from bokeh.settings import settings
 from bokeh.util.token import generate_jwt_token
 from tornado.ioloop import IOLoop
@@ -24,7 +25,6 @@ from bokeh_vis.server_probe import ConnectionFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bokeh.document import Document
     from bokeh.protocol.message import Message
     from bokeh.protocol.messages.patch_doc import patch_doc
 
@@ -34,6 +34,8 @@ CONNECT, PULL, PUSH, ROUNDTRIP = 3.0, 5.0, 10.0, 3.0
 """Seconds that the steps may take."""
 
 GOODBYE = 0.02
+NO_ANSWER = "it does not answer in time; look whether it is stopped or overloaded"
+BROKEN = "it has closed the connection; look whether it still runs"
 
 OLDEST_BOKEH = (3, 8)
 TOKEN_SECONDS = 10 * 365 * 24 * 3600
@@ -42,40 +44,45 @@ MESSAGE_BYTES = 20 * 1024 * 1024
 
 
 class Connection:
-    """A session of a Bokeh server, pulled. All calls must come from one thread.
+    """A session of a Bokeh server. All calls but ``interrupt`` must come from one thread.
 
     Args:
         address: Of the page.
 
     Attributes:
-        document: In step with the server's as of the last ``roundtrip``.
-        token_seconds: Seconds for which new tabs can be opened; None where that is not known.
-
-    Raises:
-        ConnectionFailed: If there is no such server, or it cannot be talked to.
+        document: In step with the server's as of ``open`` or the last ``roundtrip``.
     """
 
     def __init__(self, address: Address) -> None:
-        server_probe.probe(address)
+        self._address = address
         self._loop = IOLoop(make_current=False)
         # what goes wrong in the background shows in the next call; asyncio would print it
         self._loop.asyncio_loop.set_exception_handler(lambda *_: None)
         self._session = _Session(address, self._loop)
         self._give_up: Callable[[], None] | None = None
-        try:
-            with self._limit(CONNECT):
-                self._session.connect()
-            self._check_connected(address)
-            with self._limit(CONNECT):
-                version = self._session.request_server_info()["version_info"]["bokeh"]
-            _check_version(version)
-            with self._limit(PULL):
-                self._session.pull()
-        except BaseException:
-            self.close()
-            raise
-        self.document: Document = self._session.document
-        self.token_seconds = server_probe.token_seconds(address)
+        self._is_interrupted = False
+        self.document = Document()
+
+    def open(self) -> None:
+        """Connect and take in what the session holds; takes 15 s at most, and far less where there is no server.
+
+        Raises:
+            ConnectionFailed: If there is no Bokeh server, or it cannot be talked to.
+        """
+        server_probe.probe(self._address)
+        with self._limit(CONNECT):
+            self._session.connect()
+        self._check_connected()
+        with self._limit(CONNECT):
+            version = self._session.request_server_info()["version_info"]["bokeh"]
+        _check_version(version)
+        with self._limit(PULL):
+            self._session.pull()
+        self.document = self._session.document
+
+    def token_seconds(self) -> float | None:
+        """Seconds for which new tabs can be opened; None where that is not known."""
+        return None if self._is_interrupted else server_probe.token_seconds(self._address)
 
     def roundtrip(self, limit: float = ROUNDTRIP) -> None:
         """Send all changes of the document and take in those of others.
@@ -85,12 +92,13 @@ class Connection:
                 any more.
         """
         if not self._session.connected:
-            raise ConnectionFailed("the server has closed the connection")
+            raise ConnectionFailed(BROKEN)
         with self._limit(limit):
             self._session.force_roundtrip()
 
     def interrupt(self) -> None:
-        """Let the call fail that another thread is waiting in; the one method that any thread may call."""
+        """Let the call fail that another thread is waiting in, and all later ones; any thread may call this."""
+        self._is_interrupted = True
         give_up = self._give_up
         if give_up is not None:
             self._loop.add_callback(give_up)
@@ -113,6 +121,8 @@ class Connection:
     @contextlib.contextmanager
     def _limit(self, seconds: float) -> Iterator[None]:
         """Stop the loop once the time is over, and again: a step of Bokeh's may start it several times."""
+        if self._is_interrupted:
+            raise ConnectionFailed(NO_ANSWER)
         over = False
         handles: list[object] = []
 
@@ -129,20 +139,21 @@ class Connection:
         except ConnectionFailed:
             raise
         except Exception as error:
-            why = "it does not answer" if over else f"the connection broke ({type(error).__name__}: {error})"
-            raise ConnectionFailed(why) from error
+            if over or self._session.connected:
+                raise ConnectionFailed(NO_ANSWER if over else f"{type(error).__name__}: {error}") from error
+            raise ConnectionFailed(BROKEN) from error
         finally:
             self._give_up = None
             self._loop.remove_timeout(handles[-1])
         if over:
-            raise ConnectionFailed("it does not answer")
+            raise ConnectionFailed(NO_ANSWER)
 
-    def _check_connected(self, address: Address) -> None:
+    def _check_connected(self) -> None:
         session = self._session
         if session.connected:
             return
         if session.error_reason is ErrorReason.HTTP_ERROR and session.error_code not in (None, 500):
-            raise server_probe.another_server(address, int(session.error_code or 0))
+            raise server_probe.another_server(self._address, int(session.error_code or 0))
         raise ConnectionFailed(
             "it refuses the session; if it signs sessions, set BOKEH_SIGN_SESSIONS=yes and its BOKEH_SECRET_KEY in the "
             "environment before Python starts"

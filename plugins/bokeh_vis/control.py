@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Any
 from bokeh.models import ColumnDataSource
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bokeh_vis.parts import Parts
 
 NAME = "control"
 
-ENDED = ("waiting", "finished", "failed")
-"""Phases in which nothing changes any more."""
+BEAT = 2.0
+"""Seconds between two signs of life, which tabs expect."""
+
+STILL = ("waiting", "finished", "failed")
+"""Phases in which nothing changes by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,11 @@ class Control:
         This is the last step of a drawing: it makes the tabs redraw what they derive from the rest.
         """
         beat, reloads = self._value("beat") + 1, self._value("reloads")
-        self._source.data = _row(claim, beat=beat, live=claim.phase not in ENDED, reloads=reloads, current=current)
+        self._source.data = _row(claim, beat=beat, live=claim.phase not in STILL, reloads=reloads, current=current)
+
+    def on_change(self, hear: Callable[[], None]) -> None:
+        """Call ``hear`` whenever anybody wrote to it."""
+        self._source.on_change("data", lambda attr, old, new: hear())  # noqa: ARG005 -- Bokeh asks for these names
 
     def still(self) -> None:
         """Mark a page that nothing will change any more: tabs expect no news of it."""

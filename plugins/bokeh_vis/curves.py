@@ -40,7 +40,7 @@ def build(sheet: InlineStyleSheet) -> Column:
         border_fill_color=None,
         outline_line_color=None,
         title=Title(text="", text_color=theme.TEXT, text_font_style="normal"),
-        tools="pan,box_zoom,reset,save",
+        tools="pan,box_zoom,wheel_zoom,reset,save",
         toolbar_location="right",
     )
     plot.toolbar.logo = None
@@ -50,7 +50,7 @@ def build(sheet: InlineStyleSheet) -> Column:
     starred = plot.scatter("x", "y", source=marks, color="color", size=15, marker="diamond", line_color=theme.TEXT)
     least = ColumnDataSource(name=SPAN, data={"x": [], "y": []})
     plot.scatter("x", "y", source=least, alpha=0)  # seen by the range only
-    tips = [("layer", "@name"), ("ratio", "@x"), ("score", "@text")]
+    tips = [("layer", "@name"), ("ratio", "@x{0.[0000]}"), ("score", "@text")]
     plot.add_tools(HoverTool(renderers=[dotted, starred], tooltips=tips))
     legend = Legend(
         items=[LegendItem(label={"field": "name"}, renderers=[cast("Any", drawn)])],
@@ -111,7 +111,7 @@ class Curves:
         if scale is not None and scale.baseline is not None:
             words.append(f"solid line: baseline {scale.text(scale.baseline)}")
             if threshold is not None:
-                words.append(f"dashed: threshold {scale.text(threshold)}, which every greedy choice reaches")
+                words.append(f"dashed: threshold {scale.text(threshold)}: no choice scores lower")
         if run.selection is not None and run.exploration is not None:
             words.append("diamond: chosen")
         heading = markup.heading("Score by ratio")

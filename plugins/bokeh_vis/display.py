@@ -11,12 +11,12 @@ from bokeh_vis import address
 from bokeh_vis.view_thread import ViewThread
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from aimet_hooks.events import Event
 
-SECONDS = 10.0
-"""How long a display may take."""
+SECONDS = 9.0
+"""How long a display waits for the server, which may take a second more to be given up."""
 
 
 class Display:
@@ -96,7 +96,7 @@ class Display:
         for event in events:
             thread.hear(event)
         if not thread.show_all(SECONDS):
-            why = thread.problem or f"{self._address.server} does not confirm the page within {SECONDS:.0f} s"
+            why = thread.problem or f"{self._address.server} does not confirm the page within 10 s"
             self.close()
             raise AimetHooksError(why)
 
@@ -118,9 +118,9 @@ def combined(scores: Sequence[Event], choice: Sequence[Event]) -> list[Event]:
 
     Returns:
         Events that can be applied in their order. ``choice`` as it is where there are no scores, or where both are of
-        the same run and it has a table; ``scores`` as it is where there is no choice.
+        the same run and it has a table; ``scores`` as it is where there is no choice, or it made the same.
     """
-    if not choice:
+    if not choice or _chosen(scores) == _chosen(choice):
         return list(scores)
     if not scores or (_is_same_run(scores, choice) and any(isinstance(event, ExplorationStarted) for event in choice)):
         return list(choice)
@@ -129,6 +129,11 @@ def combined(scores: Sequence[Event], choice: Sequence[Event]) -> list[Event]:
     chosen = [event for event in choice if isinstance(event, RatiosSelected)]
     last = scores[-1]
     return [*kept, *(event.placed(run_id=last.run_id, seq=len(kept), time=last.time) for event in chosen)]
+
+
+def _chosen(events: Sequence[Event]) -> Mapping[str, float | None] | None:
+    chosen = [event.comp_ratios for event in events if isinstance(event, RatiosSelected)]
+    return chosen[-1] if chosen else None
 
 
 def _is_same_run(some: Sequence[Event], others: Sequence[Event]) -> bool:

@@ -9,14 +9,14 @@ from bokeh.models.widgets.markups import Div
 
 from aimet_hooks.presentation import quantities, wording
 from aimet_hooks.presentation.score_scale import ScoreScale
-from bokeh_vis import insights, markup
+from bokeh_vis import insights, markup, progress, theme
 from bokeh_vis.insights import Insights
 from bokeh_vis.markup import escaped, tile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from bokeh.models import InlineStyleSheet
+    from bokeh.models import Column, InlineStyleSheet
 
     from aimet_hooks.run_state import RunState
     from bokeh_vis.parts import Parts
@@ -25,25 +25,21 @@ NAME = "header"
 INSIGHTS_SHARE = 0.02
 """Share of the time that making insights may take."""
 
-LONG_SILENCE = 10.0
-"""Seconds without an event that are worth a word, unless evaluations take that long anyway."""
+MOST_NAMES, MOST_NAMES_ON_HOVER, MOST_NOTES, MOST_ERRORS = 5, 60, 8, 3
 
-MOST_NAMES, MOST_NOTES, MOST_ERRORS = 3, 8, 3
+QUIET = (
+    "Nothing new has come from this run for a long time: either one evaluation takes unusually long, or its process is "
+    "gone. What it has found out is safe in its log."
+)
 
 SERVER = "http://localhost:5006/"
 """Where a Bokeh server usually is."""
 
 
-def build(sheet: InlineStyleSheet, server: str = SERVER) -> Div:
+def build(sheet: InlineStyleSheet, server: str = SERVER) -> Column:
     """The header of a page that waits for a run, which is told the address of the page's server."""
-    return Div(
-        name=NAME,
-        text=_title("Waiting for a run", "waiting", "") + _how_to_start(escaped(server)),
-        css_classes=["card"],
-        margin=0,
-        sizing_mode="stretch_width",
-        stylesheets=[sheet],
-    )
+    text = _title("Waiting for a run", "waiting", "") + _how_to_start(escaped(server))
+    return theme.card(theme.words(NAME, sheet, text), sheet=sheet)
 
 
 class Header:
@@ -59,28 +55,31 @@ class Header:
         self._insights_of = ("", 0, "")
         self._insights_due = 0.0
 
-    def draw(self, run: RunState, *, now: float, notice: str = "") -> None:
+    def draw(self, run: RunState, *, now: float, notice: str = "", follows_log: bool = False) -> None:
         """Bring it up to date.
 
         Args:
             run: The run.
             now: Seconds since the epoch, for ages and forecasts.
             notice: A sentence about the page itself; "": none.
+            follows_log: Whether all that is known of the run comes from its log: then its silence may be its end.
         """
-        if run.started is None:
-            return  # the page waits, or shows an earlier run for as long as it takes this one to start
-        text = "".join(self._sections(run, now, notice))
+        since = progress.quiet_since(run, now) if follows_log else ""
+        text = "".join(self._sections(run, now, notice, since))
         if self._div.text != text:
             self._div.text = text
 
-    def _sections(self, run: RunState, now: float, notice: str) -> Iterator[str]:
-        yield _title(*_titles(run))
+    def _sections(self, run: RunState, now: float, notice: str, quiet_since: str) -> Iterator[str]:
+        title, subtitle = _titles(run)
+        yield _title(title, f"quiet since {quiet_since}" if quiet_since else progress.state(run), subtitle)
         if notice:
             yield f'<div class="notice">{escaped(notice)}</div>'
         if run.failed is not None:
             yield f'<div class="notice bad">{escaped(wording.failure(run.failed))}</div>'
+        if quiet_since:
+            yield f'<div class="notice bad">{QUIET}</div>'
         if run.exploration is not None or run.progress is not None:
-            yield _progress(run, now)
+            yield progress.line(run, now)
         tiles = "".join([*_outcome(run), *_figures(run)])
         yield f'<div class="tiles">{tiles}</div>' if tiles else ""
         sentences = [*self._sentences(run), *_failures(run)]
@@ -92,13 +91,14 @@ class Header:
     def _sentences(self, run: RunState) -> Iterator[str]:
         found = self._current_insights(run)
         if found.spread is not None:
-            yield (
-                f"<b>Noise:</b> at ratio {quantities.ratio(found.spread_ratio)} half of the layers lie within "
-                f'<span class="number">±{found.spread:.2g}</span> points of the baseline.'
+            of_layers = f"half of {wording.plural(found.spread_layers, 'layer')}"
+            how_far = (
+                f"within ±{found.spread:.2g} points of the baseline" if found.spread else "exactly at the baseline"
             )
+            yield f"<b>Noise:</b> at ratio {quantities.ratio(found.spread_ratio)} {of_layers} score {how_far}."
         if found.known:
-            yield f"<b>Free</b> (under {insights.FREE:g} points at the lowest known ratio): {_names(found.free)}"
-            yield f"<b>Sacred</b> (over {insights.SACRED:g} points at the highest): {_names(found.sacred)}"
+            yield f"<b>Free</b> (under {found.free_limit:.2g} points lost, down to the ratio): {_names(found.free)}"
+            yield f"<b>Sacred</b> (over {insights.SACRED:g} points lost already at): {_names(found.sacred)}"
 
     def _current_insights(self, run: RunState) -> Insights:
         """Insights that are made anew as often as that takes little of the time."""
@@ -121,64 +121,18 @@ def _how_to_start(server: str) -> str:
 
 def _title(title: str, state: str, subtitle: str) -> str:
     """The first lines; all is HTML already."""
-    look = {"done": "done", "waiting": "", "failed": "failed", "interrupted": "failed", "terminated": "failed"}
-    badge = f'<span class="badge {look.get(state, "active")}">{state}</span>' if state else ""
+    looks = {"done": "done", "waiting": "", "failed": "failed", "interrupted": "failed", "terminated": "failed"}
+    look = "failed" if state.startswith("quiet") else looks.get(state, "active")
+    badge = f'<span class="badge {look}">{state}</span>' if state else ""
     below = f'<div class="subtitle">{subtitle}</div>' if subtitle else ""
     return f'<div class="title"><h1>{title}</h1>{badge}</div>{below}'
 
 
-def _titles(run: RunState) -> tuple[str, str, str]:
-    """Title, state and subtitle."""
+def _titles(run: RunState) -> tuple[str, str]:
+    """Title and subtitle."""
     names = wording.titles(run)
     title = names[0] if names else "a run without a name"
-    return escaped(title), state(run), escaped(" · ".join(names[1:]))
-
-
-def state(run: RunState) -> str:
-    """What a run does, in one or a few words."""
-    if run.failed is not None:
-        return wording.end_without_result(run.failed)
-    if run.started is not None and not run.started.fingerprint and run.phase in ("exploring", "selected"):
-        return "recorded"  # a bare table or choice: nothing goes on
-    if run.phase == "exploring" and run.completed >= run.total:
-        return "selecting"
-    if run.phase == "preparing" and run.skipped and run.progress is None:
-        return "evaluating the baseline"
-    names = {"waiting": "waiting", "preparing": "preparing", "exploring": "exploring", "selected": "compressing"}
-    return names.get(run.phase, "done" if run.phase == "finished" else run.phase)
-
-
-def _progress(run: RunState, now: float) -> str:
-    """Bar, what is done, how fast, how long it will take, how long nothing came."""
-    completed, total = run.completed, run.total
-    if run.progress is not None:
-        completed, total = run.progress.completed, run.progress.total
-    share = 100.0 * completed / total if total else 0.0
-    facts = [f"<b>{completed} / {total}</b> {'cells' if run.progress is None else escaped(run.progress.stage)}"]
-    if run.phase == "exploring":
-        facts += _pace(run, now)
-    elapsed = (run.time if run.finished or run.failed else max(now, run.time)) - run.begin
-    if run.begin:
-        facts.append(f"{quantities.duration(elapsed)} elapsed")
-    last = run.last_cell
-    if last is not None and run.phase == "exploring":
-        seconds = f" in {quantities.short_duration(last.seconds)}" if last.seconds else ""
-        facts.append(f"last: {markup.layer(last.layer)} at {quantities.ratio(last.comp_ratio)}{seconds}")
-    silence = now - run.time
-    usual = max(LONG_SILENCE, 5 / run.rate if run.rate else LONG_SILENCE)
-    if not run.finished and not run.failed and silence > usual:
-        facts.append(f'<span class="warning">nothing new for {quantities.duration(silence)}</span>')
-    shown = "".join(f'<span class="number">{fact}</span>' for fact in facts)
-    return f'<div class="progress"><div class="track"><i style="width:{share:.1f}%"></i></div>{shown}</div>'
-
-
-def _pace(run: RunState, now: float) -> list[str]:
-    pace = []
-    if run.rate is not None:
-        pace.append(quantities.rate(run.rate))
-    if run.eta is not None and run.completed < run.total:
-        pace.append(f"{quantities.duration(max(0.0, run.eta - max(0.0, now - run.time)))} left")
-    return pace
+    return escaped(title), escaped(" · ".join(names[1:]))
 
 
 def _outcome(run: RunState) -> Iterator[str]:
@@ -213,15 +167,18 @@ def _figures(run: RunState) -> Iterator[str]:
             f"evaluated in {quantities.short_duration(run.baseline.seconds)}",
         )
     if run.coverage is not None and run.exploration is not None:
-        yield tile("the table covers", quantities.percent(run.coverage), f"of the {wording.metric(run)}")
+        skipped = f"; {wording.plural(len(run.skipped), 'layer')} skipped" if run.skipped else ""
+        of_what = f"of the {escaped(wording.metric(run))}{skipped}"
+        yield tile("the table covers", quantities.percent(run.coverage), of_what)
     if run.exploration is not None and run.exploration.lowest_comp_ratio is not None:
-        yield tile("lowest reachable ratio", quantities.ratio(round(run.exploration.lowest_comp_ratio, 3)))
+        lowest = quantities.ratio(round(run.exploration.lowest_comp_ratio, 3))
+        yield tile("lowest reachable ratio", lowest, title="of the model, with every layer at its lowest ratio")
     if run.selection is not None and run.selection.achieved_comp_ratio is not None and run.finished is None:
-        yield tile("chosen", quantities.share(run.selection.achieved_comp_ratio), f"of the {wording.metric(run)} kept")
+        of_what = f"of the {escaped(wording.metric(run))} kept"
+        yield tile("chosen", quantities.share(run.selection.achieved_comp_ratio), of_what)
     if run.lowest_chosen is not None:
-        yield tile("worst chosen cell", ScoreScale.of(run).text(run.lowest_chosen), "one layer compressed")
-    if run.skipped:
-        yield tile("skipped", wording.plural(len(run.skipped), "layer"))
+        lowest = ScoreScale.of(run).text(run.lowest_chosen)
+        yield tile("worst chosen cell", lowest, "one layer compressed", title="What all layers lose adds up")
 
 
 def _failures(run: RunState) -> Iterator[str]:
@@ -233,9 +190,10 @@ def _failures(run: RunState) -> Iterator[str]:
     yield f'<span class="warning"><b>{wording.plural(run.failures, "cell")} failed:</b></span> {shown}'
 
 
-def _names(layers: tuple[str, ...]) -> str:
-    if not layers:
+def _names(cells: Sequence[tuple[str, float]]) -> str:
+    """Layers, each with a ratio; the first of them, and more on hover."""
+    if not cells:
         return "none"
-    names = ", ".join(markup.layer(name) for name in layers[:MOST_NAMES])
-    more = f", … ({len(layers)} layers)" if len(layers) > MOST_NAMES else ""
-    return f"{names}{more}"
+    names = [f"{markup.layer(layer)} at {quantities.ratio(ratio)}" for layer, ratio in cells[:MOST_NAMES_ON_HOVER]]
+    rest = f" and {len(cells) - MOST_NAMES} more" if len(cells) > MOST_NAMES else ""
+    return f'<span title="{", ".join(names)}">{", ".join(names[:MOST_NAMES])}{rest}</span>'

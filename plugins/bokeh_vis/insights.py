@@ -11,8 +11,8 @@ from aimet_hooks.presentation.score_scale import EDGES, ScoreScale
 if TYPE_CHECKING:
     from aimet_hooks.run_state import RunState
 
-FREE = EDGES[1]
-"""Points: a layer that loses less at its lowest known ratio costs nothing."""
+FREE, FREE_IN_NOISE = EDGES[1], EDGES[2]
+"""Points: a layer that loses less at its lowest known ratio costs nothing; at most so much where scores are noisy."""
 
 SACRED = EDGES[5]
 """Points: a layer that loses more at its highest known ratio had better be left alone."""
@@ -29,15 +29,19 @@ class Insights:
         spread: Median distance of the scores from the baseline at the highest ratio that most layers know, in points;
             None while too little is known. What is cut there is so little that it is about the noise of the scores.
         spread_ratio: That ratio.
-        free: Layers that lose nothing to speak of at their lowest known ratio.
-        sacred: Layers that lose much even at their highest known ratio, the worst first.
+        spread_layers: Number of layers that know it.
+        free_limit: Points below which a loss is none to speak of: as large as the spread, within limits.
+        free: Layers that lose less at their lowest known ratio, with that ratio, the most expensive layers first.
+        sacred: Layers that lose much even at their highest known ratio, with that ratio, the worst first.
         known: Layers with a score.
     """
 
     spread: float | None = None
     spread_ratio: float | None = None
-    free: tuple[str, ...] = ()
-    sacred: tuple[str, ...] = ()
+    spread_layers: int = 0
+    free_limit: float = FREE
+    free: tuple[tuple[str, float], ...] = ()
+    sacred: tuple[tuple[str, float], ...] = ()
     known: int = 0
 
 
@@ -47,14 +51,23 @@ def of(run: RunState) -> Insights:
     drops = {layer: found for layer in run.scores if (found := _drops(run, layer, scale))}
     if not drops:
         return Insights()
-    spread_ratio, spread = _spread(run, drops)
-    worst = {layer: row[max(row)] for layer, row in drops.items()}
-    sacred = sorted((layer for layer, drop in worst.items() if drop > SACRED), key=lambda layer: -worst[layer])
-    free = [layer for layer, row in drops.items() if row[min(row)] < FREE]
-    return Insights(spread, spread_ratio, tuple(free), tuple(sacred), len(drops))
+    spread, spread_ratio, spread_layers = _spread(run, drops)
+    limit = min(max(FREE, spread or 0.0), FREE_IN_NOISE)
+    free = [(layer, min(row)) for layer, row in drops.items() if row[min(row)] < limit]
+    sacred = [(layer, max(row)) for layer, row in drops.items() if row[max(row)] > SACRED]
+    return Insights(
+        spread=spread,
+        spread_ratio=spread_ratio,
+        spread_layers=spread_layers,
+        free_limit=limit,
+        free=tuple(sorted(free, key=lambda cell: -run.cost(cell[0]) if cell[0] in run.layers else 0.0)),
+        sacred=tuple(sorted(sacred, key=lambda cell: -drops[cell[0]][cell[1]])),
+        known=len(drops),
+    )
 
 
 def _drops(run: RunState, layer: str, scale: ScoreScale) -> dict[float, float]:
+    """Points lost by ratio."""
     found = {}
     for ratio, cell in run.scores[layer].items():
         drop = None if cell.score is None else scale.drop(cell.score)
@@ -63,9 +76,9 @@ def _drops(run: RunState, layer: str, scale: ScoreScale) -> dict[float, float]:
     return found
 
 
-def _spread(run: RunState, drops: dict[str, dict[float, float]]) -> tuple[float | None, float | None]:
+def _spread(run: RunState, drops: dict[str, dict[float, float]]) -> tuple[float | None, float | None, int]:
     for ratio in reversed(run.candidates):
         known = [abs(row[ratio]) for row in drops.values() if ratio in row]
         if len(known) >= max(FEWEST, len(drops) // 2):
-            return ratio, statistics.median(known)
-    return None, None
+            return statistics.median(known), ratio, len(known)
+    return None, None, 0

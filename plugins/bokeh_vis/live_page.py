@@ -8,9 +8,10 @@ import time
 import uuid
 from typing import TYPE_CHECKING, cast
 
+from aimet_hooks.presentation.text import clean
 from bokeh_vis import page as pages
 from bokeh_vis.connection import PUSH, ROUNDTRIP, Connection
-from bokeh_vis.control import ENDED, Claim
+from bokeh_vis.control import BEAT, STILL, Claim
 from bokeh_vis.server_probe import ConnectionFailed
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("bokeh_vis")
 
-BEAT = 2.0
-"""Seconds between two signs of life, which tabs expect."""
-
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
 """Seconds between two attempts to connect; tabs rely on the longest."""
 
@@ -37,12 +35,9 @@ SHORT_TOKEN = 3600.0
 STALE = 0.5
 """Seconds after the last news from the server after which it is asked for more before anything is drawn."""
 
-CURRENT_LASTS = 2.0
-"""Seconds for which a layer stays the current one, so that its curve can be read."""
-
 
 class LivePage:
-    """Draws a run on a page of a Bokeh server. For one thread; ``step`` never takes longer than its limits.
+    """Draws a run on a page of a Bokeh server. For one thread, but ``interrupt``.
 
     Args:
         address: Of the page.
@@ -58,7 +53,8 @@ class LivePage:
         self._address = address
         self._warn = warn
         self._goes_on = goes_on
-        self._claim = Claim(owner=uuid.uuid4().hex)
+        self._claim = Claim(owner=uuid.uuid4().hex, since=time.time())
+        self._was_tried = False
         self._notice = ""
         self._connection: Connection | None = None
         self._page: Page | None = None
@@ -68,7 +64,6 @@ class LivePage:
         self._next_attempt = 0.0
         self._pause = SHORTEST_PAUSE
         self._problem = ""
-        self._current: tuple[str | None, float] = (None, 0.0)
 
     @property
     def shows_all(self) -> bool:
@@ -94,7 +89,7 @@ class LivePage:
     def step(self, run: RunState) -> None:
         """Bring the page up to date if that is due, connect if there is no connection."""
         now = time.monotonic()
-        if self.is_given_up or (self._connection is None and now < self._next_attempt):
+        if run.started is None or self.is_given_up or (self._connection is None and now < self._next_attempt):
             return
         try:
             if self._connection is None:
@@ -120,10 +115,12 @@ class LivePage:
             connection.close()
 
     def _connect(self, run: RunState) -> None:
-        self._connection = Connection(self._address)
+        self._connection = connection = Connection(self._address)
+        is_first, self._was_tried = not self._was_tried, True
+        connection.open()
         self._last_news = time.monotonic()
-        found = pages.find(self._connection.document)
-        self._take(found)
+        found = pages.find(connection.document)
+        self._take(found, is_first=is_first)
         if self.is_given_up:
             return
         if found is not None and found.columns >= len(run.candidates):
@@ -136,12 +133,16 @@ class LivePage:
         self._problem, self._pause = "", SHORTEST_PAUSE
         self._check_token()
 
-    def _take(self, found: Page | None) -> None:
-        """Claim the page, or give it up to somebody with a later claim."""
+    def _take(self, found: Page | None, *, is_first: bool) -> None:
+        """Claim the page, or give it up to somebody with a later claim.
+
+        Whoever begins now has the page, whatever the clock of another machine says. Whoever finds the server later
+        does not take it from a run that began meanwhile.
+        """
         there = Claim() if found is None else found.control.claim
-        if not self._claim.since:
-            self._claim = dataclasses.replace(self._claim, since=max(time.time(), there.since + 0.001))
-            if there.owner and there.phase not in ENDED:
+        if is_first and there.owner:
+            self._claim = dataclasses.replace(self._claim, since=max(self._claim.since, there.since + 0.001))
+            if there.phase not in STILL:
                 self._notice = f"This page was taken over from run {there.run_name!r}, which was {there.phase}."
         self._yield_to(there)
 
@@ -172,8 +173,7 @@ class LivePage:
         for root in ours:
             document.remove_root(root)
         self._page = pages.build(max(pages.COLUMNS, len(run.candidates)))
-        self._page.control.beat(self._claimed_for(run), current=None)
-        self._page.draw(run, now=self._now(run), notice=self._notice)
+        self._page.draw(run, self._claim, goes_on=self._goes_on, notice=self._notice)
         document.add_root(self._page.root)
         connection.roundtrip(PUSH)
 
@@ -189,10 +189,12 @@ class LivePage:
         if page.columns < len(run.candidates):
             self._put_new_page(page, run)
             page = self._page or page
+        title = f"{clean(run.started.run_name)} · aimet-hooks" if run.started else connection.document.title
+        if connection.document.title != title:
+            connection.document.title = title
         more = True
         while more:
-            more = page.draw(run, now=self._now(run), notice=self._notice)
-            page.control.beat(self._claimed_for(run), current=page.row_of(self._current_layer(run)))
+            more = page.draw(run, self._claim, goes_on=self._goes_on, notice=self._notice)
             connection.roundtrip(PUSH if more else ROUNDTRIP)
         self._changed = False  # not before the server has confirmed it: who waits for it looks from another thread
         self._last_news = time.monotonic()
@@ -205,9 +207,10 @@ class LivePage:
             raise ConnectionFailed("the page was removed")
         for root in document.roots:
             if root is not page.root and root.name == pages.NAME:
-                other = pages.Page(cast("Column", root)).control.claim
-                self._yield_to(other)
-                document.remove_root(page.root if self.is_given_up else root)
+                self._yield_to(pages.Page(cast("Column", root)).control.claim)
+                if self.is_given_up:
+                    return  # the one that has the page removes ours
+                document.remove_root(root)
         there = page.control.claim
         self._yield_to(there)
         if there.owner not in ("", self._claim.owner) and not self.is_given_up:
@@ -218,35 +221,19 @@ class LivePage:
             raise ConnectionFailed("the connection is closed")
         return self._connection
 
-    def _claimed_for(self, run: RunState) -> Claim:
-        name = run.started.run_name if run.started else ""
-        return dataclasses.replace(self._claim, run_name=name, phase=run.phase if self._goes_on else "finished")
-
-    def _current_layer(self, run: RunState) -> str | None:
-        if not self._goes_on or run.phase != "exploring" or run.last_cell is None:
-            return None
-        layer, since = self._current
-        if layer is None or time.monotonic() - since > CURRENT_LASTS:
-            self._current = (run.last_cell.layer, time.monotonic())
-        return self._current[0]
-
-    def _now(self, run: RunState) -> float:
-        """The time that ages are counted to: of a run that has ended, its end."""
-        return run.time if run.phase in ENDED else time.time()
-
     def _lose(self, why: str) -> None:
         had_page = self._page is not None
         self.close()
         self._changed = True
         self._next_attempt = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        goes_on = "the run goes on, and the page comes as soon as that is possible"
         lost = "the live page was lost" if had_page else "there is no live page"
         self._problem = f"{lost} at {self._address.server}: {why}"
-        self._warn("no page", f"{self._problem}; {goes_on}")
+        if self._goes_on:  # who displays a recording gets the problem as an exception
+            self._warn("no page", f"{self._problem}; the run goes on, and the page comes as soon as that is possible")
 
     def _check_token(self) -> None:
-        seconds = self._connection.token_seconds if self._connection else None
+        seconds = self._connection.token_seconds() if self._connection else None
         if seconds is not None and seconds < SHORT_TOKEN:
             until = time.strftime("%H:%M", time.localtime(time.time() + seconds))
             self._warn(

@@ -17,10 +17,11 @@ def layer(name: str) -> str:
     return html.escape(text.layer_name(name), quote=True)
 
 
-def tile(label: str, value: str, more: str = "") -> str:
-    """A figure with what it is; both are HTML already."""
+def tile(label: str, value: str, more: str = "", *, title: str = "") -> str:
+    """A figure with what it is, and an explanation on hover; all are HTML already."""
     small = f" <small>{more}</small>" if more else ""
-    return f'<div class="tile"><dt>{label}</dt><dd>{value}{small}</dd></div>'
+    hover = f' title="{title}"' if title else ""
+    return f'<div class="tile"{hover}><dt>{label}</dt><dd>{value}{small}</dd></div>'
 
 
 def heading(title: str, more: str = "") -> str:
@@ -29,5 +30,6 @@ def heading(title: str, more: str = "") -> str:
 
 
 def change(lost: float) -> str:
-    """Points that were lost, as a change: "-0.28 points"."""
-    return f"{0.0 - round(lost, 2):+.2f} points"
+    """Points that were lost: "0.28 points worse", "0.10 points better", "no change"."""
+    points = round(lost, 2)
+    return "no change" if points == 0 else f"{abs(points):.2f} points {'worse' if points > 0 else 'better'}"

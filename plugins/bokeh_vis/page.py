@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bokeh.models import Column, ColumnDataSource, CustomJS, Row
 from bokeh.models.annotations import Span
-from bokeh.models.widgets.markups import Div
 from bokeh.models.widgets.tables import DataTable
 from bokeh.plotting import figure
 from bokeh.settings import settings
 
+from aimet_hooks.presentation.text import clean
 from bokeh_vis import chosen_ratios, control, curves, header, score_table, skipped_layers, theme
 from bokeh_vis.chosen_ratios import ChosenRatios
-from bokeh_vis.control import Control
+from bokeh_vis.control import STILL, Claim, Control
 from bokeh_vis.curves import Curves
 from bokeh_vis.header import Header
 from bokeh_vis.parts import Parts
@@ -21,7 +23,10 @@ from bokeh_vis.score_table import ScoreTable
 from bokeh_vis.skipped_layers import SkippedLayers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bokeh.document import Document
+    from bokeh.models.widgets.markups import Div
 
     from aimet_hooks.events import Event
     from aimet_hooks.run_state import RunState
@@ -33,6 +38,9 @@ SCHEMA = "page 1"
 COLUMNS = 20
 """Columns for ratios that a page has from the start: models that are added later reach no tab that is open."""
 
+CURRENT_LASTS = 2.0
+"""Seconds for which a layer stays the current one."""
+
 QUIET = "quiet"
 """Name of the box in which a tab says what it notices itself; nothing else writes it."""
 
@@ -42,6 +50,7 @@ class Page:
 
     Args:
         root: Made by ``build``, here or by another process. All that it shows is drawn anew.
+        clock: Seconds since the epoch, for ages and forecasts.
 
     Attributes:
         root: The page.
@@ -51,8 +60,9 @@ class Page:
         LookupError: If it is no page of this version.
     """
 
-    def __init__(self, root: Column) -> None:
+    def __init__(self, root: Column, clock: Callable[[], float] = time.time) -> None:
         self.root = root
+        self._clock = clock
         parts = Parts(root)
         self.control = Control(parts)
         self._header = Header(parts)
@@ -60,15 +70,12 @@ class Page:
         self._curves = Curves(parts)
         self._choices = ChosenRatios(parts)
         self._skipped = SkippedLayers(parts)
+        self._current: tuple[int | None, float] = (None, 0.0)
 
     @property
     def columns(self) -> int:
         """For how many ratios there is room."""
         return self._scores.columns
-
-    def row_of(self, layer: str | None) -> int | None:
-        """Place of a layer in the table of scores, for the control source."""
-        return self._scores.row_of(layer)
 
     def hear(self, event: Event) -> None:
         """Remember what an event changes, for the next ``draw``."""
@@ -82,30 +89,55 @@ class Page:
         self._choices.forget()
         self._skipped.forget()
 
-    def draw(self, run: RunState, *, now: float, notice: str = "") -> bool:
+    def draw(
+        self, run: RunState, claim: Claim, *, goes_on: bool = True, follows_log: bool = False, notice: str = ""
+    ) -> bool:
         """Bring the page up to date, with few document events whatever the number of changes.
+
+        The page of a run that has not begun stays as it is.
 
         Args:
             run: The run, with all events that ``hear`` was told of.
-            now: Seconds since the epoch, for ages and forecasts.
+            claim: Who draws; the run's name and phase are filled in.
+            goes_on: Whether that is a run that goes on as long as it has not ended, and not a recording of one.
+            follows_log: Whether all that is known of the run comes from its log.
             notice: A sentence about the page itself, as who took it over; "": none.
 
         Returns:
             Whether there is more to draw: what is too large for one message comes with the next calls.
         """
-        self._header.draw(run, now=now, notice=notice)
-        self._curves.draw(run)
-        self._choices.draw(run)
-        self._skipped.draw(run)
-        return self._scores.draw(run)
+        has_ended = not goes_on or run.phase in STILL
+        more = False
+        if run.started is not None or run.begin:
+            now = run.time if has_ended else self._clock()
+            self._header.draw(run, now=now, notice=notice, follows_log=follows_log)
+            self._curves.draw(run)
+            self._choices.draw(run)
+            self._skipped.draw(run)
+            more = self._scores.draw(run)
+            claim = replace(claim, run_name=clean(run.started.run_name) if run.started else "")
+        phase = "finished" if not goes_on else run.phase
+        self.control.beat(replace(claim, phase=phase), current=None if has_ended else self._current_row(run))
+        return more
+
+    def _current_row(self, run: RunState) -> int | None:
+        """The row of the layer that is being evaluated, or was a moment ago, so that its curve can be read."""
+        row, since = self._current
+        if run.phase != "exploring" or run.last_cell is None:
+            row = None
+        elif row is None or time.monotonic() - since > CURRENT_LASTS:
+            row, since = self._scores.row_of(run.last_cell.layer), time.monotonic()
+        self._current = row, since
+        return row
 
 
-def build(columns: int = COLUMNS, *, server: str = header.SERVER) -> Page:
+def build(columns: int = COLUMNS, *, server: str = header.SERVER, clock: Callable[[], float] = time.time) -> Page:
     """An empty page. Its models have unique ids, and no tab changes what others see.
 
     Args:
         columns: For how many ratios there is room.
         server: Address that a waiting page names as the one to draw on.
+        clock: As for ``Page``.
     """
     simple = settings.simple_ids()
     settings.simple_ids = False
@@ -113,30 +145,23 @@ def build(columns: int = COLUMNS, *, server: str = header.SERVER) -> Page:
         root = _build(columns, server)
     finally:
         settings.simple_ids = simple
-    for model in root.references():
-        model.syncable = False
-    return Page(root)
+    theme.keep_private(root)
+    return Page(root, clock)
 
 
 def _build(columns: int, server: str) -> Column:
     sheet = theme.sheet()
-    quiet = Div(name=QUIET, text="", stylesheets=[sheet])
+    quiet = theme.words(QUIET, sheet)
     scores, lines = score_table.build(columns, sheet), curves.build(sheet)
     choices, skipped = chosen_ratios.build(sheet), skipped_layers.build(sheet)
-    root = Column(
-        children=[
-            header.build(sheet, server),
-            Row(children=[scores, lines], spacing=14, sizing_mode="stretch_width"),
-            Row(children=[choices, skipped], spacing=14, sizing_mode="stretch_width"),
-            quiet,
-        ],
-        name=NAME,
-        tags=[SCHEMA],
-        spacing=14,
-        margin=(16, 20, 16, 20),
-        sizing_mode="stretch_width",
-        stylesheets=[theme.variables(), sheet],
+    root = theme.page(
+        header.build(sheet, server),
+        Row(children=[scores, lines], spacing=14, sizing_mode="stretch_width"),
+        Row(children=[choices, skipped], spacing=14, sizing_mode="stretch_width"),
+        quiet,
+        sheet=sheet,
     )
+    root.name, root.tags = NAME, [SCHEMA]
     _add_script(root, quiet)
     return root
 
@@ -160,7 +185,7 @@ def _add_script(root: Column, quiet: Div) -> None:
         "quiet": quiet,
         "colours": list(theme.CURVES),
     }
-    tick = CustomJS(args=arguments, code=theme.script("tick.js"))
+    tick = CustomJS(args=arguments, code=theme.script("ticks.js") + theme.script("tick.js"))
     source.js_on_change("data", tick)
     cells.selected.js_on_change("indices", tick)
     plot.js_on_change("inner_width", tick)

@@ -43,14 +43,12 @@ class FollowedRun:
         name: As given.
         state: The run so far.
         version: Grows with every event.
-        is_there: Whether its directory still holds a run.
     """
 
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
         self.state = RunState()
         self.version = 0
-        self.is_there = True
         self._path = path
         self._log = LogFollower(path / event_log.FILE_NAME)
         self._listeners: dict[object, Callable[[Event], object]] = {}
@@ -60,7 +58,7 @@ class FollowedRun:
 
     @property
     def key(self) -> str:
-        """Its name as a value in an address: ASCII without quotes, also where the name is no text."""
+        """Its name as a value in an address, quoted: plain letters also where the name is no text."""
         return quote(os.fsencode(self.name), safe="")
 
     @property
@@ -159,14 +157,12 @@ class RunDirectory:
         self._seen.add(name)
         if name not in self._runs:
             run = self._gone.pop(name) if name in self._gone else FollowedRun(name, path)
-            run.is_there = True
             self._runs[name] = run
 
     def _forget_others(self) -> None:
         """Runs that were not found go; one that somebody looks at is followed on, as it may be written anew."""
         for name in self._runs.keys() - self._seen:
             self._gone[name] = self._runs.pop(name)
-            self._gone[name].is_there = False
         self._gone = {name: run for name, run in self._gone.items() if run.has_listeners}
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from bokeh.models import Column, ColumnDataSource, CustomJS
-from bokeh.models.widgets.markups import Div
+from bokeh.events import DocumentReady
+from bokeh.models import ColumnDataSource, CustomJS
 
 from aimet_hooks.presentation import quantities, wording
 from aimet_hooks.presentation.score_scale import ScoreScale
 from aimet_hooks.presentation.text import clean
-from bokeh_vis import header, markup, tables, theme
+from bokeh_vis import markup, progress, tables, theme
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -22,14 +22,25 @@ if TYPE_CHECKING:
     from bokeh_vis.run_directory import FollowedRun, RunDirectory
 
 REFRESH_MS = 1000
-QUIET = 120.0
-"""Seconds without an event after which a run that did not end is said to be quiet."""
-
 ROWS_SEEN = 24
-FIELDS = ("id", "name", "what", "state", "look", "progress", "bar", "score", "macs", "weights", "target", "started")
-LINK = '<a href="run?run=<%- encodeURIComponent(id) %>" title="<%- value %>"><%- value %></a>'
+FIELDS = (
+    "key",
+    "directory",
+    "name",
+    "what",
+    "state",
+    "look",
+    "progress",
+    "bar",
+    "score",
+    "macs",
+    "weights",
+    "target",
+    "started",
+)
+LINK = '<a href="run?run=<%- key %>" title="<%- value %>"><%- value %></a>'
 STATE = '<div class="cell state <%- look %>"><%- value %></div>'
-PROGRESS = f'<div class="ratio" title="<%- value %>">{tables.bar("bar", 100)}<%- value %></div>'
+PROGRESS = '<div class="share" title="<%- value %>"><i style="width: <%- Number(bar) %>%"></i><b><%- value %></b></div>'
 TICK_TWO = '<span class="muted">Tick two runs to compare them.</span>'
 EMPTY = "<p>No run has been found yet. Give runs a results directory below it, from any machine that shares it:</p>"
 
@@ -49,19 +60,17 @@ class RunList:
         self._source = ColumnDataSource(name="runs", data=empty)
         self._heading = theme.words("runs_heading", sheet)
         self._table = _table(self._source, sheet)
-        compare = Div(name="compare", text=TICK_TWO, stylesheets=[sheet], margin=(0, 5, 0, 5))
+        self._compare = theme.words("compare", sheet, TICK_TWO)
         self._source.js_on_change("data", CustomJS(args={"table": self._table}, code="table.view.change.emit()"))
-        ticked = CustomJS(args={"source": self._source, "compare": compare}, code=theme.script("compare.js"))
-        self._source.selected.js_on_change("indices", ticked)
-        card = theme.card(self._heading, compare, self._table, sheet=sheet)
-        root = Column(
-            children=[card],
-            margin=(16, 20, 16, 20),
-            sizing_mode="stretch_width",
-            stylesheets=[theme.variables(), sheet],
+        offer = CustomJS(
+            args={"source": self._source, "compare": self._compare, "tick_two": TICK_TWO},
+            code=theme.script("ticks.js") + theme.script("compare.js"),
         )
-        for model in root.references():
-            model.syncable = False
+        document.js_on_event(DocumentReady, offer)
+        self._source.js_on_change("data", offer)
+        self._source.selected.js_on_change("indices", offer)
+        root = theme.page(theme.card(self._heading, self._compare, self._table, sheet=sheet), sheet=sheet)
+        theme.keep_private(root)
         document.title = "runs · aimet-hooks"
         document.add_root(root)
         self.refresh()
@@ -79,6 +88,7 @@ class RunList:
         self._table.visible = bool(rows)
         where = f'<span class="muted">below {markup.escaped(str(self._directory.root))}</span>'
         words = f'<div class="title"><h1>Runs</h1>{where}</div>'
+        self._compare.visible = len(rows) > 1
         if not rows:
             example = markup.escaped(f'compress_model(..., results_dir="{self._directory.root}/first")')
             words += f"{EMPTY}<pre>{example}</pre>"
@@ -88,16 +98,16 @@ class RunList:
 
 def _table(source: ColumnDataSource, sheet: InlineStyleSheet) -> DataTable:
     columns = [
-        tables.column("name", "run", 200, LINK),
-        tables.column("state", "state", 130, STATE),
-        tables.column("progress", "cells", 170, PROGRESS),
-        tables.column("score", "score", 150, tables.NUMBER),
+        tables.column("name", "run", 180, LINK),
+        tables.column("directory", "directory", 150, tables.NAME),
+        tables.column("state", "state", 124, STATE),
+        tables.column("progress", "cells", 104, PROGRESS),
+        tables.column("score", "score", 136, tables.NUMBER),
         tables.column("macs", "MACs kept", 88, tables.NUMBER),
         tables.column("weights", "weights kept", 106, tables.NUMBER),
         tables.column("target", "target", 60, tables.NUMBER),
-        tables.column("what", "model and scheme", 220),
-        tables.column("started", "started", 150),
-        tables.column("id", "directory", 180),
+        tables.column("what", "model and scheme", 180),
+        tables.column("started", "started", 140),
     ]
     return tables.table("run_table", source, columns, sheet, tick_rows=True)
 
@@ -107,8 +117,9 @@ def _row(followed: FollowedRun, now: float) -> dict[str, Any]:
     names = wording.titles(run)
     state, look = _state(run, now)
     return {
-        "id": followed.name,
-        "name": names[0] if names else followed.name,
+        "key": followed.key,
+        "directory": clean(followed.name),
+        "name": names[0] if names else clean(followed.name),
         "what": " · ".join(names[1:-1] if run.started and run.started.cost_metric else names[1:]),
         "state": state,
         "look": look,
@@ -117,21 +128,21 @@ def _row(followed: FollowedRun, now: float) -> dict[str, Any]:
         "score": _score(run),
         "macs": quantities.share(run.finished.mac_ratio) if run.finished else "",
         "weights": quantities.share(run.finished.memory_ratio) if run.finished else "",
-        "target": quantities.ratio(run.selection.target_comp_ratio) if run.selection else "",
+        "target": "" if (target := wording.target(run)) is None else quantities.ratio(target),
         "started": time.strftime("%Y-%m-%d %H:%M", time.localtime(run.begin)) if run.begin else "",
     }
 
 
 def _state(run: RunState, now: float) -> tuple[str, str]:
     """What a run does, and how that looks; a run that did not end and is silent has perhaps died."""
-    state = clean(header.state(run))
+    state = progress.state(run)
     if run.finished:
         return state, "good"
     if run.failed:
         return state, "bad"
-    silence = now - run.time
-    if run.begin and silence > QUIET:
-        return f"quiet for {quantities.duration(silence)}", "bad"
+    since = progress.quiet_since(run, now)
+    if since:
+        return f"quiet since {since}", "bad"
     return state, "active" if run.begin else ""
 
 

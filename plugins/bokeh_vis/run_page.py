@@ -6,21 +6,21 @@ import time
 from typing import TYPE_CHECKING
 
 from bokeh.models import Column
-from bokeh.models.widgets.markups import Div
 
+from aimet_hooks.presentation.text import clean
 from bokeh_vis import markup, theme
 from bokeh_vis import page as pages
-from bokeh_vis.control import Claim
+from bokeh_vis.control import BEAT, Claim
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bokeh.document import Document
 
     from aimet_hooks.events import Event
     from bokeh_vis.run_directory import FollowedRun, RunDirectory
 
 REFRESH_MS = 300
-BEAT = 2.0
-"""Seconds between two signs of life."""
 
 
 class RunPage:
@@ -36,9 +36,9 @@ class RunPage:
         self._run = run
         self._page = pages.build(max(pages.COLUMNS, len(run.state.candidates)))
         self._drawn = -1
+        self._is_left = False
         self._next_beat = 0.0
-        forget = run.listen(self._hear)
-        document.on_session_destroyed(lambda _: forget())
+        listen(document, run, self._hear)
         document.add_root(links())
         document.add_root(self._page.root)
         self.refresh()
@@ -50,24 +50,20 @@ class RunPage:
     def refresh(self) -> None:
         """Bring the page up to date if something happened or a sign of life is due."""
         run, state, now = self._run, self._run.state, time.monotonic()
-        if run.version == self._drawn and now < self._next_beat:
+        if self._is_left or (run.version == self._drawn and now < self._next_beat):
             return
         if self._page.columns < len(state.candidates):
-            self._begin_anew()
-        ended = state.finished is not None or state.failed is not None or not state.begin
-        more = self._page.draw(state, now=state.time if ended else time.time())
-        current = state.last_cell.layer if state.last_cell and state.phase == "exploring" else None
-        claim = Claim(owner="server", run_name=state.started.run_name if state.started else "", phase=state.phase)
-        self._page.control.beat(claim, current=self._page.row_of(current))
+            self._load_anew()
+            return
+        more = self._page.draw(state, Claim(owner="server"), follows_log=True)
         self._drawn = -1 if more else run.version
         self._next_beat = now + BEAT
         self._document.title = title(run)
 
-    def _begin_anew(self) -> None:
-        """A page with more columns, for a run whose ratios became known after it was opened."""
-        self._document.remove_root(self._page.root)
-        self._page = pages.build(len(self._run.state.candidates))
-        self._document.add_root(self._page.root)
+    def _load_anew(self) -> None:
+        """Let the tab load a page with more columns: the ratios became known after it was opened."""
+        self._page.control.reload_tabs()
+        self._is_left = True
 
 
 def add_to(document: Document, directory: RunDirectory, name: str) -> None:
@@ -81,25 +77,31 @@ def add_to(document: Document, directory: RunDirectory, name: str) -> None:
     RunPage(document, run)
 
 
+def listen(document: Document, run: FollowedRun, hear: Callable[[Event], object]) -> None:
+    """Hear a run as long as the viewer's session lives; what is listened to is followed at once."""
+    forget = run.listen(hear)
+    document.on_session_destroyed(lambda _: forget())
+
+
 def title(run: FollowedRun) -> str:
     """What a tab of the browser says."""
     started = run.state.started
-    return f"{started.run_name if started else run.name} · aimet-hooks"
+    return f"{clean(started.run_name if started else run.name)} · aimet-hooks"
 
 
 def links() -> Column:
     """The way to the other pages."""
     sheet = theme.sheet()
-    shown = '<a href="runs">all runs</a> · <a href="./">live page</a>'
-    box = Div(text=f'<nav class="muted">{shown}</nav>', stylesheets=[sheet], margin=0)
-    return Column(children=[box], margin=(12, 20, 0, 22), stylesheets=[theme.variables(), sheet])
+    shown = '<nav class="muted"><a href="runs">all runs</a> · <a href="./">live page</a></nav>'
+    root = Column(
+        children=[theme.words("links", sheet, shown)], margin=(8, 20, -8, 17), stylesheets=[theme.variables(), sheet]
+    )
+    theme.keep_private(root)
+    return root
 
 
 def message(heading: str, text: str) -> Column:
-    """A card that says one thing."""
+    """A page that says one thing."""
     sheet = theme.sheet()
-    words = f'<div class="title"><h1>{markup.escaped(heading)}</h1></div><p>{markup.escaped(text)}</p>'
-    card = Div(text=words, css_classes=["card"], stylesheets=[sheet], sizing_mode="stretch_width", margin=0)
-    return Column(
-        children=[card], margin=(16, 20, 16, 20), sizing_mode="stretch_width", stylesheets=[theme.variables(), sheet]
-    )
+    shown = f'<div class="title"><h1>{markup.escaped(heading)}</h1></div><p>{markup.escaped(text)}</p>'
+    return theme.page(theme.card(theme.words("message", sheet, shown), sheet=sheet), sheet=sheet)

@@ -46,7 +46,7 @@ def build(columns: int, sheet: InlineStyleSheet) -> Column:
         ColumnDataSource(name=SOURCE, data=empty),
         [
             tables.column("number", "#", 34, tables.NUMBER),
-            tables.column("layer", "layer", 180),
+            tables.column("layer", "layer", 180, tables.NAME),
             tables.column("share", "share of cost", 106, tables.SHARE),
             *(tables.score_column(f"cell_{place}", 58) for place in range(columns)),
         ],
@@ -129,7 +129,7 @@ class ScoreTable:
             column.title = quantities.ratio(run.candidates[place]) if shown else ""
             column.visible = shown
         share = self._table.columns[2]
-        share.title, share.visible = f"{wording.metric(run)}", self._largest > 0
+        share.title, share.visible = markup.escaped(wording.metric(run)), self._largest > 0
         fits = len(self._columns) <= FITTING
         self._table.autosize_mode = "force_fit" if fits else "none"
         self._table.frozen_columns = None if fits else FIRST_COLUMNS
@@ -170,18 +170,20 @@ class ScoreTable:
         self._rows_drawn = begin + len(layers)
 
     def _cell(self, run: RunState, layer: str, ratio: float) -> str:
-        cell = run.scores[layer].get(ratio)
-        if cell is None:
+        found = run.scores[layer].get(ratio)
+        if found is None:
             exists = run.exploration is None or ratio in run.ratios_of(layer)
-            return "|" if exists else "none||saves nothing at this ratio"
-        chosen = " chosen" if run.selection and run.selection.comp_ratios.get(layer) == ratio else ""
-        last = " last" if self._last == (layer, ratio) else ""
-        if cell.score is None:
-            why = wording.message(cell.error or "no reason was recorded")[:LONGEST_TITLE]
-            return f"failed{chosen}{last}|failed|{why.replace('|', '/')}"
-        grade = self._scale.grade(cell.score)
+            return tables.cell(None, "", "") if exists else tables.cell(None, "none", "", "saves nothing at this ratio")
+        marks = " chosen" if run.selection and run.selection.comp_ratios.get(layer) == ratio else ""
+        marks += " last" if self._last == (layer, ratio) else ""
+        if found.score is None:
+            why = wording.message(found.error or "no reason was recorded")[:LONGEST_TITLE]
+            return tables.cell(None, f"failed{marks}", "failed", why)
+        grade = self._scale.grade(found.score)
         look = "plain" if grade is None else f"g{grade}"
-        return f"{look}{chosen}{last}|{self._scale.text(cell.score)}"
+        title = "" if found.rank is None else f"rank {found.rank}"
+        value = self._scale.hundredths(found.score)
+        return tables.cell(value, look + marks, self._scale.cell_text(found.score), title)
 
     @staticmethod
     def _cost(run: RunState, layer: str) -> float | None:
@@ -202,8 +204,13 @@ class ScoreTable:
         heading = markup.heading("Scores with one layer compressed", explained)
         if run.exploration is None:
             heading += f'<p class="muted">{self._why_empty(run)}</p>'
-        elif run.selection is None:
-            heading += '<p class="muted">Tick layers to see their curves; click a heading to sort.</p>'
+        else:
+            order = (
+                ""
+                if run.phase != "exploring"
+                else " Coarse first: the middle ratios of all layers, then those between."
+            )
+            heading += f'<p class="muted">Tick layers to see their curves; click a heading to sort.{order}</p>'
         self._heading.text = heading
         self._legend.text = _legend(run, self._scale) if layers else ""
 
@@ -230,5 +237,6 @@ def _legend(run: RunState, scale: ScoreScale) -> str:
         parts.append('<b class="last">latest</b>')
     if run.failures:
         parts.append('<b class="failed">failed</b>')
-    parts.append('<b class="none">saves nothing</b>')
+    if any(len(run.ratios_of(layer)) < len(run.candidates) for layer in run.scores):
+        parts.append('<b class="none">saves nothing</b>')
     return f'<div class="legend">{" ".join(parts)}</div>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs
@@ -17,6 +18,7 @@ from aimet_hooks.errors import AimetHooksError
 from bokeh_vis import comparison, header, run_page
 from bokeh_vis import page as pages
 from bokeh_vis.address import DEFAULT_SESSION, SESSION_ARGUMENT, Address, session_id
+from bokeh_vis.connection import TOKEN_SECONDS
 from bokeh_vis.run_directory import RunDirectory
 from bokeh_vis.run_list import RunList
 
@@ -27,13 +29,13 @@ if TYPE_CHECKING:
     from bokeh.document import Document
     from bokeh.server.contexts import BokehSessionContext
 
-TOKEN_SECONDS = 10 * 365 * 24 * 3600
 PRIVATE_SESSION_MS = 60_000
 """How long the page of a viewer lives after its tab was closed; the shared page lives as long as the server."""
 
 MESSAGE_BYTES = 200 * 1024 * 1024
 STEP_MS = 200
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 -- compared with, not listened at
 
 REDIRECT = f"""<!DOCTYPE html>
 <html><head><title>aimet-hooks</title>
@@ -52,7 +54,9 @@ class PageServer:
         origins: Further "host:port" from which browsers may connect.
 
     Attributes:
+        host: Where it is reached from this machine.
         port: Where it listens.
+        is_private: Whether only this machine reaches it.
 
     Raises:
         AimetHooksError: If it cannot listen there.
@@ -63,7 +67,11 @@ class PageServer:
         self.port = port or _free_port(host)
         self._loop = IOLoop()
         self._directory = None if root is None else RunDirectory(root)
-        names = {host, *LOOPBACK[:2]} | (set() if host in LOOPBACK else {socket.gethostname(), socket.getfqdn()})
+        self.host = LOOPBACK[0] if host in (*LOOPBACK, *EVERYWHERE) else host
+        self.is_private = host in LOOPBACK
+        names = {_in_address(host), *LOOPBACK[:2]}
+        if not self.is_private:
+            names |= {socket.gethostname(), socket.getfqdn()}
         try:
             self._server = Server(
                 self._applications(),
@@ -85,7 +93,7 @@ class PageServer:
     @property
     def address(self) -> Address:
         """Of the live page."""
-        return Address(f"http://127.0.0.1:{self.port}/", session_id(DEFAULT_SESSION))
+        return Address(f"http://{_in_address(self.host)}:{self.port}/", session_id(DEFAULT_SESSION))
 
     def serve(self) -> None:
         """Serve until an exception, as that of an interrupt, ends it."""
@@ -127,14 +135,22 @@ def _shared_page(document: Document) -> None:
             document.template = jinja2.Template(REDIRECT)
         return
 
+    page = pages.build(server=header.SERVER if request is None else f"{request.protocol}://{request.host}/")
+
     def keep() -> None:
-        if context.session is not None:
+        """Let it live as long as the server: the page that everybody knows, and those that somebody draws on."""
+        if context.session is not None and (context.id == session_id(DEFAULT_SESSION) or page.control.claim.owner):
             context.session.block_expiration()
 
     document.title = "aimet-hooks"
-    seen_at = header.SERVER if request is None else f"{request.protocol}://{request.host}/"
-    document.add_root(pages.build(server=seen_at).root)
+    document.add_root(page.root)
     document.add_next_tick_callback(keep)
+    page.control.on_change(keep)
+
+
+def _in_address(host: str) -> str:
+    """A host as it is written before a port."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _context(document: Document) -> BokehSessionContext:
@@ -145,7 +161,7 @@ def _context(document: Document) -> BokehSessionContext:
 def _argument(document: Document, name: str) -> str:
     request = _context(document).request
     values = request.arguments.get(name, []) if request is not None else []
-    return values[0].decode("utf-8", "replace") if values else ""
+    return os.fsdecode(values[0]) if values else ""
 
 
 def _free_port(host: str) -> int:

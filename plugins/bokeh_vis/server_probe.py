@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
 import socket
 import ssl
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -38,31 +40,31 @@ def probe(address: Address) -> None:
     Raises:
         ConnectionFailed: If not; the message says what answers instead.
     """
-    server = urlsplit(address.server)
-    where = server.netloc
     try:
         status, is_script = _ask_for_script(address)
-    except ssl.SSLError as error:
-        raise _speaks_no_https(address, error) from error
-    except TimeoutError as error:
-        if server.scheme == "https" and _speaks_http(address):  # it waits for the end of what it takes for a request
-            raise _speaks_no_https(address, error) from error
-        raise ConnectionFailed(
-            f"{where} does not answer within {SECONDS:g} s; check that a Bokeh server runs there and is not stopped"
-        ) from error
-    except socket.gaierror as error:
-        raise ConnectionFailed(f"the host {server.hostname!r} is not known; check the address") from error
-    except http.client.HTTPException as error:
-        raise ConnectionFailed(
-            f"{where} is no web server, or speaks https (it answered {str(error)[:40]!r}); check the port"
-        ) from error
-    except OSError as error:
-        raise ConnectionFailed(
-            f"nothing listens at {where} ({error.strerror or error}); "
-            f"start one there: aimet-hooks serve --port {server.port or 5006}"
-        ) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise ConnectionFailed(_what_is_wrong(address, error)) from error
     if status != http.client.OK or not is_script:
         raise another_server(address, status)
+
+
+def _what_is_wrong(address: Address, error: Exception) -> str:
+    server = urlsplit(address.server)
+    where = server.netloc
+    waits_for_more = isinstance(error, TimeoutError) and server.scheme == "https" and _speaks_http(address)
+    if isinstance(error, ssl.SSLError) or waits_for_more:
+        why = f" ({error.reason})" if isinstance(error, ssl.SSLError) and error.reason else ""
+        return f"{where} does not speak https{why}; write {address.server.replace('https:', 'http:', 1)}"
+    if isinstance(error, TimeoutError):
+        return f"{where} does not answer within {SECONDS:g} s; check that a Bokeh server runs there and is not stopped"
+    if isinstance(error, socket.gaierror):
+        return f"the host {server.hostname!r} is not known; check the address"
+    if isinstance(error, (ConnectionResetError, BrokenPipeError)):
+        return f"{where} closes every connection; check the port, another program may have it"
+    if isinstance(error, http.client.HTTPException):
+        return f"{where} is no web server, or speaks https (it answered {str(error)[:40]!r}); check the port"
+    why = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+    return f"nothing listens at {where} ({why}); start one there: aimet-hooks serve --port {server.port or 5006}"
 
 
 def another_server(address: Address, status: int) -> ConnectionFailed:
@@ -98,20 +100,30 @@ def _speaks_http(address: Address) -> bool:
         return False
 
 
-def _speaks_no_https(address: Address, error: OSError) -> ConnectionFailed:
-    why = f" ({error.reason})" if isinstance(error, ssl.SSLError) and error.reason else ""
-    http_address = address.server.replace("https:", "http:", 1)
-    return ConnectionFailed(f"{urlsplit(address.server).netloc} does not speak https{why}; write {http_address}")
-
-
 def _request(address: Address, method: str, path: str) -> tuple[int, str, bytes]:
     """HTTP status, type of the content, content."""
     server = urlsplit(address.server)
     kind = http.client.HTTPSConnection if server.scheme == "https" else http.client.HTTPConnection
     connection = kind(server.hostname or "", server.port, timeout=SECONDS)
+    over = threading.Event()
+
+    def hang_up() -> None:
+        over.set()
+        if connection.sock is not None:
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+    limit = threading.Timer(SECONDS, hang_up)  # a timeout of the socket begins anew with every byte
+    limit.daemon = True
+    limit.start()
     try:
         connection.request(method, f"{server.path}{path}")
         response = connection.getresponse()
         return response.status, response.getheader("Content-Type", ""), response.read(_LARGEST_PAGE)
+    except (OSError, http.client.HTTPException) as error:
+        if over.is_set():
+            raise TimeoutError from error
+        raise
     finally:
+        limit.cancel()
         connection.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import http.client
+import os
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import time
 from typing import IO, TYPE_CHECKING
 
 from aimet_hooks.errors import AimetHooksError
+from bokeh_vis import leave_with_parent
 from bokeh_vis.server_probe import SCRIPT
 
 if TYPE_CHECKING:
@@ -71,11 +73,18 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _start(module: Sequence[str], port: int) -> tuple[str, subprocess.Popen[bytes]]:
+    watched, _ = os.pipe()  # the other end is closed by the end of this process and by nothing else
     with tempfile.TemporaryFile() as output:
-        with _without_interrupts():
-            process = subprocess.Popen(
-                [sys.executable, "-m", *module], stdin=subprocess.DEVNULL, stdout=output, stderr=output
-            )
+        try:
+            with _without_interrupts():
+                process = subprocess.Popen(
+                    [sys.executable, "-m", leave_with_parent.__name__, *module],
+                    stdin=watched,
+                    stdout=output,
+                    stderr=output,
+                )
+        finally:
+            os.close(watched)
         atexit.register(end, process)
         try:
             _wait(process, port, output)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 SOURCE, TABLE, HEADING = "skipped", "skipped_table", "skipped_heading"
 FIELDS = ("layer", "kind", "share", "share_bar", "reason")
 ROWS_SEEN = 14
+SHARE_COLUMN = 1
+LAYER = '<span class="name" title="<%- value %> (<%- kind %>)"><bdi><%- value %></bdi></span>'
 
 
 def build(sheet: InlineStyleSheet) -> Column:
@@ -32,9 +34,8 @@ def build(sheet: InlineStyleSheet) -> Column:
         TABLE,
         ColumnDataSource(name=SOURCE, data=empty),
         [
-            tables.column("layer", "layer", 140),
-            tables.column("kind", "kind", 66),
-            tables.column("share", "share of cost", 76, tables.SHARE),
+            tables.column("layer", "layer", 140, LAYER),
+            tables.column("share", "share of cost", 80, tables.SHARE),
             tables.column("reason", "reason", 330),
         ],
         sheet,
@@ -81,7 +82,7 @@ class SkippedLayers:
         }
         self._table.height = tables.height(len(shares), ROWS_SEEN)
         self._table.visible = bool(shares)
-        self._table.columns[2].title = f"{wording.metric(run)}"
+        self._table.columns[SHARE_COLUMN].title = markup.escaped(wording.metric(run))
         if not shares:
             what = "Layers that cannot be compressed, or that you ignore, appear here with the reason."
             self._heading.text = markup.heading("Skipped layers") + f'<p class="muted">{what}</p>'

@@ -61,9 +61,26 @@ def card(*children: LayoutDOM, sheet: InlineStyleSheet, look: str = "") -> Colum
     )
 
 
-def words(name: str, sheet: InlineStyleSheet) -> Div:
-    """An empty place for words."""
-    return Div(name=name, text="", stylesheets=[sheet], sizing_mode="stretch_width")
+def words(name: str, sheet: InlineStyleSheet, text: str = "") -> Div:
+    """A place for words, which are HTML, and never TeX: names of layers are nobody's formulas."""
+    return Div(name=name, text=text, disable_math=True, stylesheets=[sheet], sizing_mode="stretch_width")
+
+
+def page(*parts: LayoutDOM, sheet: InlineStyleSheet) -> Column:
+    """The cards of a page, from top to bottom."""
+    return Column(
+        children=list(parts),
+        spacing=14,
+        margin=(16, 20, 16, 20),
+        sizing_mode="stretch_width",
+        stylesheets=[variables(), sheet],
+    )
+
+
+def keep_private(root: LayoutDOM) -> None:
+    """Let no tab change what others see: what is ticked, sorted and zoomed is each viewer's own business."""
+    for model in root.references():
+        model.syncable = False
 
 
 @cache

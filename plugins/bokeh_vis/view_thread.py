@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 import time
 import weakref
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from aimet_hooks.run_state import RunState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from aimet_hooks.events import Event
@@ -25,30 +27,41 @@ THREAD_NAME = "bokeh_vis"
 PAUSE, PAUSE_AFTER_END = 0.2, 1.0
 """Seconds between two drawings."""
 
-REPORT_INTERVAL = 60.0
-"""Seconds between two writings of the report while the run goes on."""
+FIRST_REPORT, REPORT_INTERVAL = 5.0, 60.0
+"""Seconds until the report is written first, and between two writings of it while the run goes on."""
 
 REPORT_SHARE = 0.01
 """Share of the time that writing it may take: that of a large table is written less often."""
 
-POLL = 0.5
-"""Seconds after which a waiting caller looks again."""
-
 PAGE_WAIT = 4.0
 """Seconds that the end of a run waits for its page."""
 
+LAST_WAIT = 1.0
+"""Seconds that it waits on for the report where the page did not come."""
 
 CLOSE_WAIT = 1.0
 """Seconds that the end of a process waits for its pages to be let go."""
 
 _open: weakref.WeakSet[ViewThread] = weakref.WeakSet()
 
+_importing = threading.Lock()
+"""Held while a thread here imports: a process that is forked meanwhile could never import the same again."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_importing.acquire, after_in_parent=_importing.release, after_in_child=_importing.release
+    )
+
 
 @atexit.register
 def close_all() -> None:
     """Let all pages go that this process still holds; done by itself at the end of the process."""
-    for view in list(_open):
-        view.close()
+    views = list(_open)
+    for view in views:
+        view.let_go()
+    deadline = time.monotonic() + CLOSE_WAIT
+    for view in views:
+        view.join(max(0.0, deadline - time.monotonic()))
 
 
 class ViewThread:
@@ -57,8 +70,7 @@ class ViewThread:
     Args:
         address: Of the live page, None for none.
         report: Path of the report, None for none.
-        goes_on: Whether it is a run that goes on, and so says what is wrong with its page; who shows a recording reads
-            ``problem`` instead.
+        goes_on: Whether it is a run that goes on, rather than a recording of one, whose owner reads ``problem``.
     """
 
     def __init__(self, address: Address | None, report: Path | None, *, goes_on: bool = True) -> None:
@@ -67,14 +79,15 @@ class ViewThread:
         self._heard: deque[Event] = deque()
         self._run = RunState()
         self._page: LivePage | None = None
+        self._render: Callable[..., None] | None = None
         self._goes_on = goes_on
         self._said: set[str] = set()
         self._is_complete = False
         self._report_due = 0.0
         self._alive = True
         self._ending = threading.Event()
-        self._report_written = threading.Event()
-        self._page_shown = threading.Event()
+        self._all_done = threading.Event()
+        self._failure = ""
         self._closing = False
         self._thread = threading.Thread(target=self._work, name=THREAD_NAME, daemon=True)
         _open.add(self)
@@ -83,7 +96,7 @@ class ViewThread:
     @property
     def problem(self) -> str:
         """Why there is no live page now, as a sentence; "" where there is one."""
-        return self._page.problem if self._page is not None else ""
+        return self._failure or (self._page.problem if self._page is not None else "")
 
     @property
     def is_given_up(self) -> bool:
@@ -104,53 +117,68 @@ class ViewThread:
         Returns:
             Whether the live page has everything.
         """
-        self._page_shown.clear()
-        self._report_written.clear()
+        self._all_done.clear()
         self._ending.set()
-        if not self._page_shown.wait(seconds if self._alive else 0) and self._alive and self._page is not None:
-            self._page.interrupt()  # the report is written by the same thread
-            self._page_shown.wait(POLL)
-        while self._alive and not self._report_written.wait(POLL):
-            pass
+        if self._alive and not self._all_done.wait(seconds):
+            if self._page is not None:
+                self._page.interrupt()  # the report is written by the same thread
+            if not self._all_done.wait(LAST_WAIT) and self._address is not None and not self.problem:
+                self._warn(
+                    "no page", f"the live page at {self._address.server} did not come in time; look at that server"
+                )
         return self._page is not None and self._page.shows_all and not self._heard
+
+    def let_go(self) -> None:
+        """Tell the thread to let the page go and to end."""
+        self._closing = True
+        self._ending.set()
+
+    def join(self, seconds: float) -> None:
+        """Wait for its end."""
+        self._thread.join(seconds)
 
     def close(self) -> None:
         """Let the page go and end the thread, within a second."""
-        self._closing = True
-        self._ending.set()
-        self._thread.join(CLOSE_WAIT)
+        self.let_go()
+        self.join(CLOSE_WAIT)
 
     def _work(self) -> None:
         try:
             self._open()
-            while not self._closing and (self._address is not None or not self._run_is_over):
+            while not self._closing and not (self._run_is_over and self._has_no_page):
                 self._turn()
         except Exception as error:
-            logger.warning("the run is not shown any more (%s: %s); it goes on", type(error).__name__, error)
+            self._failure = f"the run is not shown any more ({type(error).__name__}: {error})"
+            logger.warning("%s; it goes on", self._failure)
             logger.debug("the view failed", exc_info=True)
         finally:
             self._alive = False
             self._heard.clear()
-            self._report_written.set()
-            self._page_shown.set()
+            self._all_done.set()
             if self._page is not None:
                 self._page.close()
 
     def _open(self) -> None:
+        with _importing:  # Bokeh takes half a second to import: not on the run's thread
+            from bokeh_vis import report
+            from bokeh_vis.live_page import LivePage
+        self._render = report.write
         if self._address is not None:
-            from bokeh_vis.live_page import LivePage  # bokeh takes half a second to import: not on the run's thread
-
             self._page = LivePage(self._address, self._warn, goes_on=self._goes_on)
-        self._report_due = time.monotonic() + REPORT_INTERVAL
+        self._report_due = time.monotonic() + FIRST_REPORT
 
     @property
     def _run_is_over(self) -> bool:
         return self._run.finished is not None or self._run.failed is not None
 
+    @property
+    def _has_no_page(self) -> bool:
+        return self._page is None or self._page.is_given_up
+
     def _turn(self) -> None:
-        self._ending.wait(PAUSE_AFTER_END if self._run_is_over else PAUSE)
-        ending = self._ending.is_set()
-        self._ending.clear()
+        ending = self._ending.wait(PAUSE_AFTER_END if self._run_is_over else PAUSE)
+        if ending:
+            self._ending.clear()
         while self._heard:
             event = self._heard.popleft()
             self._run.apply(event)
@@ -161,23 +189,23 @@ class ViewThread:
             self._write_report()
         if self._page is not None:
             self._page.step(self._run)
-            self._is_complete = self._is_complete or (self._run_is_over and self._page.shows_all)
+            if self._goes_on and self._run_is_over and self._page.shows_all:
+                self._is_complete = True
         if ending:
-            self._page_shown.set()
+            self._all_done.set()
 
     def _write_report(self) -> None:
         begin = time.monotonic()
-        if self._report is not None and self._run.started is not None:
-            from bokeh_vis import report
-
+        if self._report is not None and self._render is not None and self._run.started is not None:
             try:
-                report.write(self._run, self._report, notice=self._notice)
-            except OSError as error:
-                logger.warning("%s cannot be written (%s); the run goes on without it", self._report, error.strerror)
+                self._render(self._run, self._report, notice=self._notice)
+            except Exception as error:
+                why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+                logger.warning("%s cannot be written (%s); the run goes on without it", self._report, why)
+                logger.debug("the report failed", exc_info=True)
                 self._report = None
         end = time.monotonic()
         self._report_due = end + max(REPORT_INTERVAL, (end - begin) / REPORT_SHARE)
-        self._report_written.set()
 
     @property
     def _notice(self) -> str:
@@ -186,7 +214,6 @@ class ViewThread:
 
     def _warn(self, kind: str, text: str) -> None:
         """Say the first word of each kind aloud; what is repeated, or comes when the page had all, at level INFO."""
-        is_known = self._is_complete if self._goes_on else bool(self.problem)
-        is_news = kind not in self._said and not is_known
+        is_news = kind not in self._said and not self._is_complete
         logger.log(logging.WARNING if is_news else logging.INFO, "%s", text)
         self._said.add(kind)

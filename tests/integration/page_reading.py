@@ -21,7 +21,7 @@ def wait_for(tab: Page, condition: str, seconds: float = 30.0) -> None:
           const data = (name) => model(name).data
           const columns = () => Object.entries(data("cells")).filter(([name]) => name.startsWith("cell_"))
           const cells = () => columns().flatMap(([, column]) => column)
-          const scores = () => cells().filter((cell) => /^[^|]*\\|-?[0-9]/.test(cell)).length
+          const scores = () => cells().filter((cell) => /^[0-9]+\\|[^|]*\\|-?[0-9]/.test(cell)).length
           const text = () => document.body.innerText
           return {condition}
         }}""",

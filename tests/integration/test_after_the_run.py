@@ -93,11 +93,20 @@ def test_two_servers_have_ports_of_their_own() -> None:
             process.wait(10)
 
 
-@pytest.mark.parametrize("end", ["", "raise SystemExit(3)", "raise RuntimeError"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        "",
+        "raise SystemExit(3)",
+        "raise RuntimeError",
+        "import os; os.kill(os.getpid(), 15)",
+        "import os; os.kill(os.getpid(), 9)",
+    ],
+)
 def test_a_server_ends_with_the_process_that_started_it(end: str) -> None:
     code = f"from aimet_hooks import start_bokeh_server_session as start; print(start()[0], flush=True); {end}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
-    assert not answers(port_of(done.stdout.strip()))
+    wait_until(lambda: not answers(port_of(done.stdout.strip())), "the end of the server")
 
 
 def test_an_interrupt_from_the_terminal_is_not_for_the_server() -> None:

@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -24,8 +25,8 @@ from bokeh.client.session import ClientSession
 from bokeh.models import Div
 from tornado.ioloop import IOLoop
 
-from bokeh_vis import address
-from bokeh_vis.connection import Connection
+from bokeh_vis import address, view_thread
+from bokeh_vis.connection import NO_ANSWER, Connection
 from bokeh_vis.server_probe import ConnectionFailed
 from tests.integration.servers import HOST, PlainServer, free_port, wait_until
 from tests.integration.small_runs import RunningRun, compress
@@ -87,6 +88,7 @@ def text_on(url: str, session_id: str = "compression") -> str:
     def read() -> str:
         connection = Connection(dataclasses.replace(address.parse(url), session_id=session_id))
         try:
+            connection.open()
             for root in connection.document.roots:
                 header, cells = (root.select_one({"name": name}) for name in ("header", "cells"))
                 if isinstance(header, Div):
@@ -141,6 +143,8 @@ def test_host_is_unknown(timed: Callable[[str], None], warnings: Callable[[], li
         ("ftp://localhost/", "write it as 'http://localhost:5006/'"),
         ("http://localhost:port/", "write it as 'http://localhost:5006/'"),
         ("http://", "write it as 'http://localhost:5006/'"),
+        ("http://local host:5006/", "write it as 'http://localhost:5006/'"),
+        ("http://a..b:5006/", "write it as 'http://localhost:5006/'"),
     ],
 )
 def test_url_is_wrong(url: str, part: str, timed: Callable[[str], None], warnings: Callable[[], list[str]]) -> None:
@@ -217,6 +221,7 @@ def test_server_is_frozen_from_the_start(
 
 def test_a_call_to_a_frozen_server_can_be_interrupted_from_another_thread(plain_server: PlainServer) -> None:
     connection = Connection(address.parse(plain_server.url))
+    connection.open()
     plain_server.signal(signal.SIGSTOP)
     failures: list[str] = []
 
@@ -229,8 +234,51 @@ def test_a_call_to_a_frozen_server_can_be_interrupted_from_another_thread(plain_
     waiting = threading.Thread(target=wait)
     waiting.start()
     wait_until(lambda: connection.interrupt() or not waiting.is_alive(), "the end of the call", 5)
-    assert failures == ["it does not answer"]
+    assert failures == [NO_ANSWER]
     connection.close()
+
+
+def test_a_server_that_drips_is_given_up(timed: Callable[[str], None], warnings: Callable[[], list[str]]) -> None:
+    over = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        while not over.is_set():
+            with contextlib.suppress(OSError):
+                connection, _ = server.accept()
+                with connection:
+                    while not over.wait(0.3):
+                        connection.sendall(b"H")
+
+    with socket.create_server((HOST, 0)) as server:
+        server.settimeout(0.2)
+        thread = threading.Thread(target=drip, args=(server,))
+        thread.start()
+        try:
+            timed(f"http://{HOST}:{server.getsockname()[1]}/")
+        finally:
+            over.set()
+            thread.join()
+    (said,) = warnings()
+    assert "does not answer" in said
+
+
+def test_a_port_that_resets_every_connection(timed: Callable[[str], None], warnings: Callable[[], list[str]]) -> None:
+    def reset(server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.close()
+
+    server = socket.create_server((HOST, 0))
+    thread = threading.Thread(target=reset, args=(server,))
+    thread.start()
+    timed(f"http://{HOST}:{server.getsockname()[1]}/")
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+    thread.join()
+    (said,) = warnings()
+    assert "closes every connection; check the port" in said
 
 
 class NoPage(http.server.BaseHTTPRequestHandler):
@@ -441,6 +489,33 @@ def test_a_run_of_another_process_takes_the_page_over(
     assert "taken over by 'of another process'" in said
 
 
+def test_a_run_that_ended_before_there_was_a_server_does_not_take_the_page_from_a_newer_one(
+    warnings: Callable[[], list[str]],
+) -> None:
+    server = PlainServer()
+    compress(server.url, run_name="ended before")
+    (said,) = warnings()
+    assert "nothing listens" in said
+    newer = RunningRun(server.url, run_name="newer")
+    newer.gate.let(5)
+    with server:
+        wait_until(lambda: "scores=4" in text_on(server.url), "four scores of the newer run")
+        newer.finish()
+        shown = text_on(server.url)
+        assert "newer" in shown
+        assert ">done<" in shown
+    assert not [text for text in warnings() if "taken over by 'ended before'" in text]
+
+
+def test_threads_of_runs_that_have_lost_their_page_end(plain_server: PlainServer) -> None:
+    def threads() -> int:
+        return sum(thread.name == view_thread.THREAD_NAME for thread in threading.enumerate())
+
+    for number in range(4):
+        compress(plain_server.url, run_name=f"run {number}")
+    wait_until(lambda: threads() == 1, "the end of all threads but the last")
+
+
 def test_two_runs_that_begin_at_once_end_with_one_page(plain_server: PlainServer) -> None:
     runs = [RunningRun(plain_server.url, run_name=f"run {number}") for number in range(2)]
     for run in runs:
@@ -516,6 +591,34 @@ def test_in_a_process_that_forks(plain_server: PlainServer) -> None:
         assert f"scores={CELLS}" in text_on(plain_server.url)
         _, errors = process.communicate(b"\n")
         assert errors == b""
+
+
+FORKS_WHILE_BOKEH_IS_IMPORTED = """
+import os, sys
+sys.path.insert(0, ".")
+from tests.integration.small_runs import Gate, compress
+
+class Forking(Gate):
+    def __call__(self, model):
+        child = os.fork()
+        if child == 0:
+            import bokeh.models, tornado.web, json  # hangs for ever where a lock of the import was forked
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        return super().__call__(model)
+
+evaluate = Forking()
+evaluate.let(10**9)
+compress(sys.argv[1], evaluate)
+print("done", flush=True)
+"""
+
+
+def test_a_child_that_is_forked_while_bokeh_is_imported_can_import_it_too(plain_server: PlainServer) -> None:
+    line = [sys.executable, "-W", "ignore", "-c", FORKS_WHILE_BOKEH_IS_IMPORTED, plain_server.url]
+    for _ in range(3):
+        done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
 def test_the_end_of_a_process_is_quiet_and_quick(plain_server: PlainServer) -> None:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from aimet_hooks import event_log
+from aimet_hooks.events import LayerSkipped, RunFinished, RunStarted
+from tests import page_runs
 from tests.integration.page_reading import data, header, tick_layer, visible_text, wait_for
 from tests.integration.servers import HOST, PageServer, PlainServer, ServerProcess, free_port, wait_until
-from tests.integration.small_runs import RunningRun, compress
+from tests.integration.small_runs import Gate, RunningRun, compress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from playwright.sync_api import Page
+
+    from aimet_hooks.events import Event
 
 IMG = "<img src=x onerror=alert(1)>"
 TOKEN_SECONDS = 2
@@ -269,7 +277,10 @@ def test_the_command_says_where_the_pages_are_and_ends_on_ctrl_c(root: Path) -> 
     assert lines[0] == f"All runs below {root}: http://{HOST}:{port}/runs\n"
     assert lines[1] == f"Live page: http://{HOST}:{port}/?&bokeh-session-id=compression\n"
     assert lines[4] == "Ctrl-C ends the server.\n"
-    assert (rest, errors.strip()) == ("", "The server has ended.")
+    assert rest == ""
+    note, end = errors.splitlines()
+    assert note == f"note: {root} does not exist yet; runs are shown as soon as there are any"
+    assert end == "The server has ended."
 
 
 def test_a_port_that_is_taken_is_one_line() -> None:
@@ -280,3 +291,120 @@ def test_a_port_that_is_taken_is_one_line() -> None:
     (error,) = done.stderr.splitlines()
     assert f"cannot listen at {HOST}:{server.port}" in error
     assert "choose another --port" in error
+
+
+def test_every_text_of_a_log_is_text_on_every_page(
+    server: PageServer, root: Path, open_tab: Callable[[str], Page]
+) -> None:
+    """Logs come from anywhere: each text of one is markup here, and TeX, which Bokeh would draw and run as well."""
+    for number, evil in enumerate((IMG, "$$\\href{javascript:alert(1)}{x}$$", "\udcff broken")):
+        directory = root / f"run{number}"
+        directory.mkdir(parents=True)
+        events = [_with_texts(event, evil) for event in page_runs.whole_run(["a", "b", "c"], 3)]
+        (directory / "events.jsonl").write_bytes(
+            b"".join(event_log.to_line(event).encode() + b"\n" for event in events)
+        )
+    listed = open_tab(f"{server.url}runs")
+    listed.locator(".slick-row").nth(2).wait_for()
+    tabs = [listed, *(open_tab(f"{server.url}run?run=run{number}") for number in range(3))]
+    tabs.append(open_tab(f"{server.url}compare?a=run0&b=run1"))
+    wait_for_differences(tabs[-1])
+    for tab in tabs[1:-1]:
+        wait_for(tab, "scores() === 9")
+    for tab in tabs:
+        assert tab.locator("img[src=x]").count() == 0
+        assert tab.locator("a[href^=javascript]").count() == 0
+        assert tab.locator("mjx-container").count() == 0
+
+
+def _with_texts(event: Event, text: str) -> Event:
+    """The event with every text of the user's side replaced."""
+    texts = {
+        RunStarted: ("run_name", "model_name", "scheme", "cost_metric"),
+        LayerSkipped: ("reason",),
+        RunFinished: (),
+    }
+    changed = dict.fromkeys(texts.get(type(event), ()), text)
+    if isinstance(event, RunFinished):
+        return dataclasses.replace(event, notes=(text,), metrics={text: 1.0})
+    return dataclasses.replace(event, **changed) if changed else event
+
+
+def test_a_run_in_a_directory_whose_name_is_no_text_is_listed_and_shown(
+    server: PageServer, root: Path, open_tab: Callable[[str], Page]
+) -> None:
+    directory = root / os.fsdecode(b"not \xff utf-8 & <b>")
+    compress(None, **of_its_own(directory, run_name="strange place"))
+    listed = open_tab(f"{server.url}runs")
+    page = open_run(open_tab, listed, "strange place")
+    wait_for(page, "scores() === 12")
+
+
+def test_more_ratios_than_columns_that_become_known_while_the_page_is_open(
+    server: PageServer, root: Path, open_tab: Callable[[str], Page]
+) -> None:
+    run = RunningRun(None, **of_its_own(root / "many", run_name="many ratios", candidates=31))
+    try:
+        listed = open_tab(f"{server.url}runs")
+        page = open_run(open_tab, listed, "many ratios")
+        wait_for(page, "model('header').text.includes('many ratios')")
+        run.gate.let(5)
+        wait_for(page, "scores() >= 4")
+        page.locator(".cell", has_text=re.compile(r"^0\.\d+$")).nth(3).wait_for()
+    finally:
+        run.finish()
+
+
+def test_ticks_stay_with_runs_and_layers_when_rows_move(
+    server: PageServer, root: Path, open_tab: Callable[[str], Page]
+) -> None:
+    compress(None, **of_its_own(root / "a", run_name="first"))
+    compress(None, **of_its_own(root / "b", run_name="second"))
+    listed = open_tab(f"{server.url}runs")
+    row = listed.locator(".slick-row", has=listed.get_by_role("link", name="first", exact=True))
+    row.locator(".slick-cell.l0").click()
+    listed.get_by_text("Tick another run").wait_for()
+    compress(None, **of_its_own(root / "c", run_name="third"))  # which comes first in the list
+    listed.get_by_role("link", name="third", exact=True).wait_for()
+    listed.wait_for_function(
+        "(() => { const s = Bokeh.documents[0].get_model_by_name('runs');"
+        " return s.selected.indices.map((row) => s.data.name[row]).join() === 'first' })()"
+    )
+
+
+def test_score_columns_are_sorted_by_score_while_the_run_goes_on(
+    server: PageServer, root: Path, open_tab: Callable[[str], Page]
+) -> None:
+    scores = iter([0.9, 0.85, 0.8999, 0.2, 0.7, 0.89, 0.5, 0.6, 0.4, *[0.3] * 40])
+    gate = Gate()
+
+    def evaluate(model: object) -> float:
+        gate(model)
+        return next(scores)
+
+    names = tuple("abcdefgh")
+    running = threading.Thread(
+        target=lambda: compress(None, evaluate, names=names, **of_its_own(root / "a", run_name="lettered"))
+    )
+    running.start()
+    try:
+        gate.let(9)  # the baseline, and the middle ratio of each layer
+        listed = open_tab(f"{server.url}runs")
+        page = open_run(open_tab, listed, "lettered")
+        wait_for(page, "scores() === 8")
+        page.locator(".slick-header-column", has_text=re.compile(r"^0\.6$")).click()
+        gate.let(10)
+        wait_for(page, "scores() === 9")
+        page.wait_for_function(
+            """() => {
+              const model = (name) => Bokeh.documents[0].get_model_by_name(name)
+              const order = Bokeh.index.find_one(model('score_table')).data.index
+              const column = model('score_table').columns.find((column) => column.title === '0.6').field
+              const shown = [...order].map((row) => Number.parseFloat(model('cells').data[column][row].split('|')[2]))
+              const known = shown.filter((score) => !Number.isNaN(score))
+              return known.length >= 8 && known.every((score, at) => at === 0 || known[at - 1] <= score)
+            }"""
+        )
+    finally:
+        gate.let(10**9)
+        running.join()

@@ -65,6 +65,6 @@ def test_free_layers_lose_nothing_at_their_lowest_ratio_and_sacred_ones_much_at_
         "between": {0.2: 0.5, 0.9: 0.89},
     }
     found = insights.of(run_with(table))
-    assert found.free == ("free",)
-    assert found.sacred == ("dearest", "dear")
+    assert found.free == (("free", 0.2),)
+    assert found.sacred == (("dearest", 0.9), ("dear", 0.9))
     assert found.known == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from bokeh.document import Document
 from bokeh.models import Column, ColumnDataSource
 from bokeh.models.widgets.markups import Div
 
+from aimet_hooks import recordings
 from aimet_hooks.run_state import RunState
 from aimet_hooks.testing.sample_runs import SAMPLE_RUNS, STRANGE_NAMES, finished_run, run_of_strange_names
 from bokeh_vis import page as pages
@@ -29,6 +31,9 @@ SOURCES = ("cells", "choices", "skipped")
 TEXTS = ("header", "score_heading", "score_legend", "curves_heading", "choice_heading", "skipped_heading")
 
 
+OURS = Claim(owner="test")
+
+
 def state_of(events: Sequence[Event]) -> RunState:
     run = RunState()
     for event in events:
@@ -37,9 +42,9 @@ def state_of(events: Sequence[Event]) -> RunState:
 
 
 def drawn(events: Sequence[Event], columns: int = pages.COLUMNS) -> Page:
-    page = pages.build(columns)
     run = state_of(events)
-    while page.draw(run, now=run.time):
+    page = pages.build(columns, clock=lambda: run.time)
+    while page.draw(run, OURS):
         pass
     return page
 
@@ -66,13 +71,14 @@ def cells(page: Page) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("events", SAMPLE_RUNS.values(), ids=SAMPLE_RUNS)
 def test_a_page_drawn_step_by_step_is_the_page_drawn_at_once(events: Callable[[], list[Event]]) -> None:
-    page, run = pages.build(), RunState()
+    run = RunState()
+    page = pages.build(clock=lambda: run.time)
     for number, event in enumerate(events(), start=1):
         run.apply(event)
         page.hear(event)
-        page.draw(run, now=run.time + 3 * number)  # insights are made anew every few seconds only
+        page.draw(run, OURS)
         if number % 4 == 0 or number == len(events()):
-            page.draw(run, now=run.time)
+            page.draw(run, OURS)
             at_once = shown(drawn(events()[:number]))
             step_by_step = shown(page)
             for name in (*SOURCES, "columns", *(text for text in TEXTS if text != "header")):
@@ -86,7 +92,7 @@ def test_a_second_run_on_the_same_models_leaves_nothing_of_the_first() -> None:
     for event in [*page_runs.whole_run(page_runs.layer_names(5), 9), *second]:
         run.apply(event)
         page.hear(event)
-        page.draw(run, now=run.time)
+        page.draw(run, OURS)
     assert shown(page) == shown(drawn(second))
 
 
@@ -98,7 +104,7 @@ def test_a_page_that_somebody_else_wrote_to_is_drawn_anew() -> None:
     source.patch({"cell_0": [(0, "g7|0.1234")]})
     page.forget()
     run = state_of(finished_run())
-    page.draw(run, now=run.time)
+    page.draw(run, OURS)
     assert shown(page) == expected
 
 
@@ -109,12 +115,12 @@ def test_rows_come_in_messages_of_bounded_size() -> None:
     rows = []
     more = True
     while more:
-        more = page.draw(run, now=run.time)
+        more = page.draw(run, OURS)
         rows.append(len(shown(page)["cells"]["layer"]))
     assert rows[-1] == layers
     most = score_table.CELLS_AT_ONCE // pages.COLUMNS
     assert all(after - before <= most for before, after in zip([0, *rows], rows, strict=False))
-    assert sum(bool(re.search(r"\|\d", cell)) for column in cells(page).values() for cell in column) == layers * ratios
+    assert sum(bool(re.match(r"\d", cell)) for column in cells(page).values() for cell in column) == layers * ratios
 
 
 def test_cells_that_arrive_while_rows_are_missing_are_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,8 +130,8 @@ def test_cells_that_arrive_while_rows_are_missing_are_not_lost(monkeypatch: pyte
     for event in events:
         run.apply(event)
         page.hear(event)
-        page.draw(run, now=run.time)
-    while page.draw(run, now=run.time):
+        page.draw(run, OURS)
+    while page.draw(run, OURS):
         pass
     assert shown(page)["cells"] == shown(drawn(events))["cells"]
 
@@ -141,8 +147,7 @@ def test_few_document_events_whatever_the_number_of_changes() -> None:
         page.hear(event)
         if at in (10, 11, 700, 1700, len(events) - 1):
             counts.clear()
-            page.draw(run, now=run.time)
-            page.control.beat(Claim(), current=None)
+            page.draw(run, OURS)
             assert len(counts) <= 12 or at == 10
 
 
@@ -203,7 +208,14 @@ def test_what_comes_from_outside_is_escaped_in_every_text() -> None:
 
 def test_a_finished_run_says_what_came_of_it() -> None:
     text = shown(drawn(finished_run()))["header"]
-    for part in ("sample", ">done<", "0.9000 → 0.8125", "-8.75 points", "most cells score better", "1 cell failed"):
+    for part in (
+        "sample",
+        ">done<",
+        "0.9000 → 0.8125",
+        "8.75 points worse",
+        "most cells score better",
+        "1 cell failed",
+    ):
         assert part in text
 
 
@@ -211,27 +223,64 @@ def test_a_waiting_page_says_how_a_run_is_started() -> None:
     page = pages.build()
     text = shown(page)["header"]
     assert "visualization_url" in text
-    page.draw(RunState(), now=0.0)
+    page.draw(RunState(), OURS)
     assert shown(page)["header"] == text
 
 
 def test_looks_of_cells() -> None:
     exploring = cells(drawn(finished_run()[:-8]))
-    assert exploring["cell_1"][1] == "failed|failed|RuntimeError: out of memory"
+    assert exploring["cell_1"][1] == "|failed|failed|RuntimeError: out of memory"
     finished = cells(drawn(finished_run()))
-    assert finished["cell_1"][0] == "g7 chosen|0.7500"
-    assert [column[2] for column in finished.values()][:4] == ["g7|0.6875", "g7|0.7500", "g6|0.8125", ""]
-    looks = [cell.split("|")[0] for column in exploring.values() for cell in column]
+    assert finished["cell_1"][0].startswith("4998500|g7 chosen|0.7500|rank ")
+    third = [column[2].split("|")[1:3] for column in finished.values()]
+    assert third[:4] == [["g7", "0.6875"], ["g7", "0.7500"], ["g6", "0.8125"], []]
+    looks = [cell.split("|")[1] for column in exploring.values() for cell in column if cell]
     assert sum("last" in look for look in looks) == 1
     assert sum("last" in cell for column in finished.values() for cell in column) == 0
 
 
 def test_silence_and_forecast_while_exploring() -> None:
     events = page_runs.whole_run(page_runs.layer_names(10))[:60]
-    page, run = pages.build(), state_of(events)
-    page.draw(run, now=run.time + 300)
+    run = state_of(events)
+    now = run.time + 300
+    page = pages.build(clock=lambda: now)
+    page.draw(run, OURS)
     text = shown(page)["header"]
     assert "nothing new for 5:00" in text
-    page.draw(run, now=run.time + 1)
+    assert "left" not in text  # a forecast that nothing bears out
+    assert ">exploring<" in text
+    now = run.time + 1
+    page.draw(run, OURS)
     assert "left" in shown(page)["header"]
     assert "nothing new" not in shown(page)["header"]
+
+
+def test_a_run_of_which_only_the_log_is_known_and_that_is_silent_is_doubted() -> None:
+    run = state_of(page_runs.whole_run(page_runs.layer_names(10))[:60])
+    page = pages.build(clock=lambda: run.time + 300)
+    page.draw(run, OURS, follows_log=True)
+    assert ">quiet since " in shown(page)["header"]
+    assert "its process is gone" in shown(page)["header"]
+
+
+def test_a_recording_does_not_age() -> None:
+    run = state_of(page_runs.whole_run(page_runs.layer_names(10))[:60])
+    page = pages.build(clock=lambda: run.time + 300)
+    page.draw(run, OURS, goes_on=False)
+    assert "nothing new" not in shown(page)["header"]
+    assert page.control.claim.phase == "finished"
+    bare = pages.build()
+    bare.draw(state_of(recordings.from_tables(name="bare", table={"a": {0.5: 0.9}})), OURS)
+    assert "nothing new" not in shown(bare)["header"]
+
+
+def test_cells_sort_as_their_scores_do_however_they_look() -> None:
+    columns = cells(drawn(page_runs.whole_run(page_runs.layer_names(200), minimize=True)))
+    for column in columns.values():
+        scores = [float(cell.split("|")[2]) for cell in sorted(column) if cell]
+        assert all(after >= before - 0.01 for before, after in itertools.pairwise(scores))  # four digits are shown
+
+
+def test_names_that_mean_something_to_tex_are_never_read_as_that() -> None:
+    for div in pages.build().root.select({"type": Div}):
+        assert div.disable_math

@@ -35,6 +35,11 @@ function shortened(name) {
   return name.length <= 34 ? name : `${name.slice(0, 16)}…${name.slice(-17)}`
 }
 
+function label(name, row, others) { // the legend has one entry a label
+  const short = shortened(name)
+  return others.includes(short) ? `${short} (#${row + 1})` : short
+}
+
 function draw_curves() {
   const rows = rows_to_draw().filter((row) => row < cells.data.layer.length)
   const lines = {xs: [], ys: [], name: [], color: []}
@@ -44,7 +49,7 @@ function draw_curves() {
     const name = cells.data.layer[row]
     const xs = [], ys = []
     for (const column of columns) {
-      const [look, text] = cells.data[column.field][row].split("|")
+      const [, look, text] = cells.data[column.field][row].split("|")
       const x = Number.parseFloat(column.title), y = Number.parseFloat(text)
       if (!Number.isFinite(y)) continue
       xs.push(x)
@@ -52,7 +57,7 @@ function draw_curves() {
       const into = look.split(" ").includes("chosen") ? stars : dots
       into.x.push(x); into.y.push(y); into.name.push(name); into.color.push(colours[number]); into.text.push(text)
     }
-    lines.xs.push(xs); lines.ys.push(ys); lines.name.push(shortened(name)); lines.color.push(colours[number])
+    lines.xs.push(xs); lines.ys.push(ys); lines.name.push(label(name, row, lines.name)); lines.color.push(colours[number])
   })
   if (baseline.visible && rows.length > 0) { // the end of every curve, and what keeps the baseline in sight
     dots.x.push(1); dots.y.push(baseline.location); dots.name.push("no layer compressed"); dots.color.push("#808794")
@@ -66,21 +71,6 @@ function draw_curves() {
   marks.data = stars
   const left_out = rows.length - MOST_CURVES
   figure.title.text = left_out > 0 ? `the first ${MOST_CURVES} of ${rows.length} ticked layers` : ""
-}
-
-// ---- ticked layers survive a reload ----
-
-function remember_ticked() {
-  const names = cells.selected.indices.map((row) => cells.data.layer[row])
-  if (names.length > 0 || tab.restored) sessionStorage.setItem("aimet_hooks_ticked", JSON.stringify(names))
-}
-
-function restore_ticked() {
-  if (tab.restored || cells.data.layer.length === 0) return
-  tab.restored = true
-  const names = new Set(JSON.parse(sessionStorage.getItem("aimet_hooks_ticked") ?? "[]"))
-  const rows = [...cells.data.layer.keys()].filter((row) => names.has(cells.data.layer[row]))
-  if (rows.length > 0 && cells.selected.indices.length === 0) cells.selected.indices = rows
 }
 
 // ---- the server and the process behind the page ----
@@ -110,8 +100,7 @@ async function answers(url, check) {
 }
 
 async function come_back() {
-  const script = [...document.scripts].map((element) => element.src).find((src) => src.includes("static/js/bokeh"))
-  while (!await answers(script, () => true)) await pause(2)
+  while (!await answers("static/js/bokeh.min.js", () => true)) await pause(2)
   await pause(6) // the run needs that long at most to build its page; asking for it earlier would make an empty one
   while (!await answers(location.href, (page) => /"root_ids":\s*\["/.test(page))) await pause(2)
   location.reload()
@@ -131,14 +120,18 @@ function follow_connection() {
 
 // ---- what happens now ----
 
-if (tab.document !== control.document) {
-  tab.document = control.document
+if (tab.control !== control) {
+  tab.control = control
+  follow_ticks(cells, "layer")
   watch_for_changes(cells)
   watch_for_changes(choices)
   tab.dirty.add(cells)
   tab.dirty.add(choices)
+}
+if (tab.document !== control.document) {
+  tab.document = control.document
   follow_connection()
-  if (tab.timer === undefined && location.protocol !== "file:") tab.timer = setInterval(every_second, 1000)
+  tab.timer ??= setInterval(every_second, 1000)
 }
 if (control.data.beat[0] !== tab.beat) {
   tab.beat = control.data.beat[0]
@@ -149,7 +142,5 @@ if (control.data.reloads[0] > tab.reloads) {
   control.document.apply_json_patch = () => undefined // what comes now is for the page after the reload
   setTimeout(() => location.reload(), 1000)
 }
-restore_ticked()
-if (cb_obj === cells.selected) remember_ticked()
 repaint()
 draw_curves()
