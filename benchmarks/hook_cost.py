@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
 import subprocess
@@ -105,6 +106,7 @@ def _end(announcer: Announcer, layers: list[str]) -> None:
 def measure(layers: list[str], console: str) -> Figures:
     """Announce ``CALLS`` cells and measure."""
     os.fsync = lambda _: None
+    importlib.import_module("bokeh.plotting")  # 40 MB that the view's thread imports: no growth with the calls
     plugins = discovery.select(None)
     figures = Figures([name for name, _ in plugins])
     with tempfile.TemporaryDirectory() as folder, contextlib.closing(EventLog(Path(folder) / "run")) as log:
