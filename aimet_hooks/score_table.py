@@ -78,6 +78,11 @@ class ScoreTable:
         """All scores there are."""
         return [score for row in self._scores.values() for score in row.values()]
 
+    def predicted_score(self, comp_ratios: Mapping[str, float | None], baseline: float) -> float:
+        """The baseline less what the chosen cells lose, each with its layer alone compressed: optimistic."""
+        chosen = [self._scores[name][ratio] for name, ratio in comp_ratios.items() if ratio is not None]
+        return baseline + sum(score - baseline for score in chosen)
+
     def frame(self) -> pd.DataFrame:
         """The scores as a DataFrame of float: index layer name, columns ratio ascending, NaN: not evaluated."""
         import pandas as pd
@@ -109,16 +114,18 @@ class ScoreTable:
         self, *, baseline: float, higher_is_better: bool, monotonic: bool
     ) -> Mapping[str, list[selection.Choice]]:
         """The table as the selection takes it: cells with a score, as they are or fitted, and the layer as it is."""
-        sign = 1.0 if higher_is_better else -1.0
-        table = {}
-        for name, row in self.variants.items():
-            cells = [(ratio, variant) for variant in row for ratio in variant.ratios if ratio in self._scores[name]]
-            scores = np.array([sign * self._scores[name][ratio] for ratio, _ in cells])
-            if monotonic:
-                scores = selection.monotonic(scores)
-            table[name] = [
-                selection.Choice(ratio, float(score), variant.cost.of(self.metric))
-                for (ratio, variant), score in zip(cells, scores, strict=True)
-            ]
-            table[name].append(selection.Choice(None, sign * baseline, self.layers[name].cost(self.metric)))
-        return table
+        return {
+            name: selection.row_of_choices(
+                [
+                    (ratio, self._scores[name][ratio], variant.cost.of(self.metric))
+                    for variant in row
+                    for ratio in variant.ratios
+                    if ratio in self._scores[name]
+                ],
+                baseline=baseline,
+                cost=self.layers[name].cost(self.metric),
+                higher_is_better=higher_is_better,
+                monotonic=monotonic,
+            )
+            for name, row in self.variants.items()
+        }

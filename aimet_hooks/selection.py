@@ -44,6 +44,26 @@ class Choice:
     cost: int
 
 
+def row_of_choices(
+    cells: Sequence[tuple[float, float, int]], *, baseline: float, cost: int, higher_is_better: bool, monotonic: bool
+) -> list[Choice]:
+    """The choices of a layer.
+
+    Args:
+        cells: Ratio, score and cost of each cell that has a score, by ascending ratio.
+        baseline: Score of the original model.
+        cost: What the layer costs as it is.
+        higher_is_better: Whether higher scores are better; else they are turned round.
+        monotonic: Take the scores' isotonic fit.
+    """
+    sign = 1.0 if higher_is_better else -1.0
+    scores = np.array([sign * score for _, score, _ in cells])
+    if monotonic:
+        scores = isotonic(scores)
+    row = [Choice(ratio, float(score), after) for (ratio, _, after), score in zip(cells, scores, strict=True)]
+    return [*row, Choice(None, sign * baseline, cost)]
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """The chosen ratios.
@@ -83,8 +103,28 @@ def greedy(table: Mapping[str, Sequence[Choice]], *, rest: int, total: int, targ
             f"target_comp_ratio {float(target):g} cannot be reached with the scores of this table: the lowest ratio is "
             f"{rounded_up(lowest)}; raise the target, or look at the cells that failed"
         )
-    chosen = _refilled(table, chosen, budget, threshold)
+    above = {name: _above(row, chosen[name], threshold) for name, row in table.items()}
+    chosen = _refilled(above, chosen, budget - _cost(chosen))
     return Selection({name: choice.ratio for name, choice in chosen.items()}, rest + _cost(chosen), threshold)
+
+
+def without_loss(
+    table: Mapping[str, Sequence[Choice]], comp_ratios: Mapping[str, float | None], *, budget: int
+) -> dict[str, float | None]:
+    """Raise ratios within a budget where that costs no score: errors of layers add up even where scores are equal.
+
+    Args:
+        table: As for ``greedy``.
+        comp_ratios: A choice of it.
+        budget: Cost that the layers of the table may have.
+    """
+    chosen = {name: next(choice for choice in row if choice.ratio == comp_ratios[name]) for name, row in table.items()}
+    above = {
+        name: [choice for choice in _above(row, chosen[name], -math.inf) if choice.score >= chosen[name].score]
+        for name, row in table.items()
+    }
+    raised = _refilled(above, chosen, budget - _cost(chosen))
+    return {name: choice.ratio for name, choice in raised.items()}
 
 
 def rounded_up(ratio: Fraction) -> str:
@@ -117,17 +157,14 @@ def _cost(chosen: Mapping[str, Choice]) -> int:
     return sum(choice.cost for choice in chosen.values())
 
 
-def _refilled(
-    table: Mapping[str, Sequence[Choice]], chosen: Mapping[str, Choice], budget: int, threshold: float
-) -> dict[str, Choice]:
-    """Raise one layer at a time to its next higher cost while the budget holds, the step of the highest gain first.
+def _refilled(above: Mapping[str, Sequence[Choice]], chosen: Mapping[str, Choice], left: int) -> dict[str, Choice]:
+    """Raise one layer at a time to its next higher cost while there is budget left, the step of the highest gain first.
 
-    The gain of a step is score per cost; on tables whose drops add up that keeps more than the plain difference. Every
-    choice stays at or above the threshold. Equal gains (scores that saturate) go to the layer that is compressed most:
-    single-layer scores cannot tell, but the error of a whole model adds up.
+    ``above`` has what each layer may be raised to, by cost. The gain of a step is score per cost; on tables whose drops
+    add up that keeps more than the plain difference. Equal gains (scores that saturate) go to the layer that is
+    compressed most: single-layer scores cannot tell, but the error of a whole model adds up.
     """
     refilled = dict(chosen)
-    left = budget - _cost(chosen)
     steps: list[tuple[float, float, int, str, Choice, Sequence[Choice]]] = []
 
     def push_next(name: str, above: Sequence[Choice]) -> None:
@@ -137,14 +174,14 @@ def _refilled(
             gain = (above[0].score - now.score) / added
             heapq.heappush(steps, (-gain, _ratio(now), added, name, above[0], above[1:]))
 
-    for name, row in table.items():
-        push_next(name, _above(row, chosen[name], threshold))
+    for name, choices in above.items():
+        push_next(name, choices)
     while steps:
-        _, _, added, name, choice, above = heapq.heappop(steps)
+        _, _, added, name, choice, rest = heapq.heappop(steps)
         if added <= left:  # else no step of this layer fits any more: the next ones cost more still
             refilled[name] = choice
             left -= added
-            push_next(name, above)
+            push_next(name, rest)
     return refilled
 
 
@@ -157,7 +194,7 @@ def _above(row: Sequence[Choice], now: Choice, threshold: float) -> list[Choice]
     return sorted((choice for choice in by_cost.values() if choice.cost > now.cost), key=lambda choice: choice.cost)
 
 
-def monotonic(scores: Floats) -> Floats:
+def isotonic(scores: Floats) -> Floats:
     """The non-decreasing fit with the smallest squared error (isotonic regression).
 
     Args:

@@ -136,7 +136,7 @@ def test_a_unit_of_cost_changes_nothing(case: Case, unit: int) -> None:
 def test_the_monotonic_fit_is_isotonic_regression(scores: list[float]) -> None:
     values = np.array(scores, float)
     known = np.isfinite(values)
-    fitted = selection.monotonic(values)
+    fitted = selection.isotonic(values)
     assert np.isnan(fitted[~known]).all()
     if known.any():
         x = np.arange(len(values))[known]

@@ -136,4 +136,4 @@ def test_a_lowest_ratio_is_shown_as_a_target_that_can_be_reached() -> None:
     ],
 )
 def test_a_monotonic_fit_pools_what_falls(scores: list[float], fitted: list[float]) -> None:
-    np.testing.assert_allclose(selection.monotonic(np.array(scores)), fitted)
+    np.testing.assert_allclose(selection.isotonic(np.array(scores)), fitted)
