@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from aimet_hooks.hookspecs import hookimpl
     from aimet_hooks.planning import plan
     from aimet_hooks.result import CompressionResult, load_compressed
+    from aimet_hooks.saved_run import SavedRun, SavedSelection, load_run
     from aimet_hooks.schemes import SpatialSvd, WeightSvd
-    from aimet_hooks.strategies import GreedySelection, ManualSelection
+    from aimet_hooks.strategies import GreedySelection, KnapsackSelection, ManualSelection
     from aimet_hooks.visualization import VisualizeCompression, start_bokeh_server_session
 
 __version__ = "0.1.0"
@@ -44,9 +45,13 @@ _HOMES = {
     "hookimpl": "hookspecs",
     "CompressionResult": "result",
     "load_compressed": "result",
+    "SavedRun": "saved_run",
+    "SavedSelection": "saved_run",
+    "load_run": "saved_run",
     "SpatialSvd": "schemes",
     "WeightSvd": "schemes",
     "GreedySelection": "strategies",
+    "KnapsackSelection": "strategies",
     "ManualSelection": "strategies",
     "VisualizeCompression": "visualization",
     "start_bokeh_server_session": "visualization",
@@ -69,11 +74,14 @@ __all__ = [
     "CompressionResult",
     "EvaluationError",
     "GreedySelection",
+    "KnapsackSelection",
     "ManualSelection",
     "MissingExtraError",
     "ModelError",
     "RecordingError",
     "ResultsDirError",
+    "SavedRun",
+    "SavedSelection",
     "SpatialSvd",
     "TargetError",
     "UnknownNameError",
@@ -84,6 +92,7 @@ __all__ = [
     "compress_model",
     "hookimpl",
     "load_compressed",
+    "load_run",
     "plan",
     "start_bokeh_server_session",
 ]

@@ -2,7 +2,7 @@
 
 Every stage announces what it did; the hooks are called in this order::
 
-    on_run_started, on_layer_skipped*, on_baseline_score, on_exploration_started, on_eval_score*,
+    on_run_started, on_layer_skipped*, on_baseline_score, on_exploration_started, on_eval_score*, on_probe_score*,
     on_ratios_selected, on_layer_compressed*, then on_run_finished or on_run_failed
 """
 
@@ -76,7 +76,8 @@ def compress_model(
         example_inputs: In its place the values: tensor or array, tuple, or dict by input name.
         compress_scheme: ``SpatialSvd(...)``, ``WeightSvd(...)``, or "spatial_svd", "weight_svd".
         cost_metric: "mac" (multiply-accumulates) or "memory" (weights): what ratios are shares of.
-        selection: ``GreedySelection(...)`` or ``ManualSelection(...)``; greedy at half the cost by default.
+        selection: ``GreedySelection(...)``, ``KnapsackSelection(...)`` or ``ManualSelection(...)``; greedy at half the
+            cost by default.
         layers_to_ignore: Layers to leave alone: names, globs, or torch modules with all that lies below them.
         full_eval_callback: Evaluates the baseline and the result; cells always use ``eval_callback``.
         direction: Whether a higher ("maximize") or a lower ("minimize") score is better.
@@ -150,7 +151,8 @@ def _compress(run: Run, started: RunStarted, notes: Sequence[str]) -> Compressio
     baseline = run.score_baseline()  # on_baseline_score
     prepared = run.prepare_layers(table)
     run.explore(table, prepared)  # on_exploration_started, on_eval_score
-    decision = run.choose(table, baseline)  # on_ratios_selected
+    probes = run.probe(table, baseline, prepared)  # on_probe_score
+    decision = run.choose(table, baseline, probes)  # on_ratios_selected
     build = run.build(table, decision, prepared)  # on_layer_compressed
     return run.finish(table, decision, baseline, build)  # on_run_finished
 

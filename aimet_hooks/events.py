@@ -233,6 +233,32 @@ class EvalScored(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelProbed(Event):
+    """The whole model has been compressed to a target and measured, beside what is chosen in the end.
+
+    Attributes:
+        comp_ratios: Ratio by layer that the rule chooses for the target; None: left alone.
+        target_comp_ratio: The target: share of the model's cost.
+        achieved_comp_ratio: Share of the model's cost that the choice keeps.
+        score: Measured score; None if the evaluation failed, then ``error`` says why.
+        predicted_score: The baseline less the losses of the chosen cells, each measured with one layer compressed.
+        seconds: Duration of the evaluation.
+        error: Why there is no score.
+    """
+
+    name: ClassVar[str] = "probe_score"
+    durable: ClassVar[bool] = True
+
+    comp_ratios: Mapping[str, float | None]
+    target_comp_ratio: float
+    achieved_comp_ratio: float
+    score: float | None
+    predicted_score: float
+    seconds: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RatiosSelected(Event):
     """A ratio has been chosen for every row of the table.
 
@@ -326,7 +352,7 @@ class RunFailed(Event):
     """The run ends without a result.
 
     Attributes:
-        stage: Where: "preflight", "baseline", "exploration", "selection", "compression" or "evaluation".
+        stage: Where: "preflight", "baseline", "exploration", "probing", "selection", "compression" or "evaluation".
         error: Class of the exception; "KeyboardInterrupt" where the user ended the run.
         message: Its text.
         notes: Everything that the run warned of, in words.
@@ -350,6 +376,7 @@ EVENTS: Mapping[str, type[Event]] = types.MappingProxyType(
             BaselineScored,
             ExplorationStarted,
             EvalScored,
+            ModelProbed,
             RatiosSelected,
             LayerCompressed,
             Progressed,

@@ -50,6 +50,11 @@ class EveryEvent(ABC):
         self.hear(event, run)
 
     @hookimpl
+    def on_probe_score(self, event: events.ModelProbed, run: RunState) -> None:
+        """Hear it."""
+        self.hear(event, run)
+
+    @hookimpl
     def on_ratios_selected(self, event: events.RatiosSelected, run: RunState) -> None:
         """Hear it."""
         self.hear(event, run)

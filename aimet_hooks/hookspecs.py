@@ -181,6 +181,32 @@ def on_eval_score(event: events.EvalScored, run: RunState) -> None:
 
 
 @hookspec
+def on_probe_score(event: events.ModelProbed, run: RunState) -> None:
+    """The whole model has been compressed to a target and measured: a point of its budget curve.
+
+    Fires when:
+        After the exploration, and where ``max_drop`` is given while its model is searched for; before
+        on_ratios_selected.
+    How often:
+        Once for every model that is measured: at most 5 % of the number of evaluations, and at most eight more for
+        ``max_drop``.
+    Thread:
+        The one that called ``compress_model``.
+    Arguments:
+        event: ``comp_ratios`` (by layer; None: left alone), ``target_comp_ratio`` and ``achieved_comp_ratio`` (0 < r <
+            1, of the whole model's cost), ``score`` (or None, then ``error``), ``predicted_score`` (optimistic: layers
+            one at a time), ``seconds``.
+        run: State of the run, this event included.
+    Return:
+        Ignored.
+    If it raises:
+        One log record with the plugin's name and traceback; after three failures the reporter is left out.
+    Since:
+        0.1
+    """
+
+
+@hookspec
 def on_ratios_selected(event: events.RatiosSelected, run: RunState) -> None:
     """A ratio has been chosen for every layer of the table.
 
@@ -283,8 +309,8 @@ def on_run_failed(event: events.RunFailed, run: RunState) -> None:
     Thread:
         The one that called ``compress_model``.
     Arguments:
-        event: ``stage`` ("preflight", "baseline", "exploration", "selection", "compression" or "evaluation"), ``error``
-            (class of the exception), ``message``, ``notes`` (what the run warned of).
+        event: ``stage`` ("preflight", "baseline", "exploration", "probing", "selection", "compression" or
+            "evaluation"), ``error`` (class of the exception), ``message``, ``notes`` (what the run warned of).
         run: State of the run, this event included.
     Return:
         Ignored.

@@ -127,9 +127,10 @@ def check(
     if trainer is not None:
         evaluation.check_trainer(trainer)
     selection = strategies.GreedySelection() if selection is None else selection
-    if not isinstance(selection, (strategies.GreedySelection, strategies.ManualSelection)):
+    if not isinstance(selection, (strategies.TableSelection, strategies.ManualSelection)):
         raise UsageError(
-            f"selection is {selection!r}; give GreedySelection(target_comp_ratio=0.5) or ManualSelection({{...}})"
+            f"selection is {selection!r}; give GreedySelection(target_comp_ratio=0.5), "
+            "KnapsackSelection(target_comp_ratio=0.5) or ManualSelection({...})"
         )
     return Options(
         eval_callback=eval_callback,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aimet_hooks import adapters, evaluation, exploration, preflight, result
@@ -14,6 +16,7 @@ from aimet_hooks.events import (
     ExplorationStarted,
     LayerCompressed,
     LayerSkipped,
+    ModelProbed,
     Progressed,
     RatiosSelected,
     RunFinished,
@@ -21,7 +24,9 @@ from aimet_hooks.events import (
 from aimet_hooks.factorization import Split
 from aimet_hooks.layers import per_sample
 from aimet_hooks.prepared_layers import PreparedLayers
+from aimet_hooks.probing import Probes
 from aimet_hooks.score_table import ScoreTable
+from aimet_hooks.strategies import ManualSelection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +37,10 @@ if TYPE_CHECKING:
     from aimet_hooks.exploration import Cell
     from aimet_hooks.layers import Layer
     from aimet_hooks.options import Options
-    from aimet_hooks.strategies import Decision, KnownScores
+    from aimet_hooks.strategies import Decision, KnownScores, TableSelection
+
+PROBE_SHARE = 0.05
+"""Evaluations of whole models, as a share of those of the exploration."""
 
 OPTIMISM = 0.10
 """Share of the baseline by which the result may lie below the lowest chosen score before that is said."""
@@ -49,7 +57,8 @@ class Run:
         known: Scores that need no evaluation.
 
     Attributes:
-        stage: What goes on: "preflight", "baseline", "exploration", "selection", "compression" or "evaluation".
+        stage: What goes on: "preflight", "baseline", "exploration", "probing", "selection", "compression" or
+            "evaluation".
         skipped: Reason for every layer that is not in the table.
     """
 
@@ -70,6 +79,7 @@ class Run:
         self._left_out = left_out
         self._known = known
         self._changed: set[str] = set()
+        self._evaluations = 0
 
     def prepare_table(self) -> ScoreTable:
         """Try every layer; the table has a row for each that can be compressed.
@@ -156,6 +166,7 @@ class Run:
         def evaluate(cell: Cell) -> Outcome:
             return self._evaluate(cell, prepared)
 
+        self._evaluations = len(unknown)
         stop_at_first = self.options.on_eval_error == "raise"
         for cell, outcome in exploration.explore(unknown, evaluate, stop_at_first_failure=stop_at_first):
             self._announce_cell(table, cell, outcome, reused=False)
@@ -199,15 +210,33 @@ class Run:
                 )
             )
 
-    def choose(self, table: ScoreTable, baseline: float) -> Decision:
+    def probe(self, table: ScoreTable, baseline: float, prepared: PreparedLayers) -> Probes | None:
+        """Measure the whole model at a few targets; None where the ratios are given by hand."""
+        strategy = self.options.selection
+        if isinstance(strategy, ManualSelection):
+            return None
+        self.stage = "probing"
+        probes = Probes(_Laboratory(self, strategy, table, baseline, prepared))
+        targets = sorted(strategy.probe_targets, key=lambda target: abs(target - float(strategy.target)))
+        probes.curve(targets, int(PROBE_SHARE * self._evaluations))
+        return probes
+
+    def choose(self, table: ScoreTable, baseline: float, probes: Probes | None) -> Decision:
         """Choose a ratio for every row.
 
         Raises:
-            TargetError: If cells failed that the target needs.
+            TargetError: If cells failed that the target needs, or no measured model is within ``max_drop``.
         """
-        self.stage = "selection"
-        higher_is_better = self.options.direction == "maximize"
-        decision = self.options.selection.choose(table, baseline=baseline, higher_is_better=higher_is_better)
+        strategy, higher_is_better = self.options.selection, self.options.direction == "maximize"
+        if isinstance(strategy, ManualSelection) or strategy.max_drop is None or probes is None:
+            self.stage = "selection"
+            decision = strategy.choose(table, baseline=baseline, higher_is_better=higher_is_better)
+        else:
+            decision = probes.smallest_within(
+                baseline, strategy.max_drop, higher_is_better=higher_is_better, lowest=float(table.lowest_ratio())
+            )
+            self.stage = "selection"
+            decision = dataclasses.replace(decision, target=None)
         self.announcer.announce(
             RatiosSelected(
                 comp_ratios=decision.comp_ratios,
@@ -217,6 +246,16 @@ class Run:
             )
         )
         return decision
+
+    def measure(self, decision: Decision, prepared: PreparedLayers) -> Outcome:
+        """Evaluate a copy of the model with these ratios as the cells are evaluated."""
+        build = self._adapter.begin_build()
+        for name, variant in decision.variants.items():
+            build.replace(name, prepared.at(name, variant.rank))
+        with build.evaluated() as native:
+            outcome = evaluation.evaluate(self.options.eval_callback, native)
+        self._note_changes()
+        return outcome
 
     def build(self, table: ScoreTable, decision: Decision, prepared: PreparedLayers) -> ModelBuild:
         """Replace the chosen layers in a copy of the model.
@@ -334,6 +373,41 @@ class Run:
                 f"the model was changed during an evaluation ({shown}); scores before and after do not compare: "
                 "eval_callback must leave the model as it is"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Laboratory:
+    """Chooses by the run's rule, and measures with its callback."""
+
+    run: Run
+    strategy: TableSelection
+    table: ScoreTable
+    baseline: float
+    prepared: PreparedLayers
+
+    def decide(self, target: float) -> tuple[Decision, float]:
+        """The choice for a target, and the share of the cost that it keeps."""
+        higher_is_better = self.run.options.direction == "maximize"
+        decision = self.strategy.at(target).choose(
+            self.table, baseline=self.baseline, higher_is_better=higher_is_better
+        )
+        return decision, statistics.model_ratio(list(self.table.layers.values()), decision, self.table.metric)
+
+    def measure(self, target: float, decision: Decision, ratio: float) -> float | None:
+        """Measure the whole model and announce it."""
+        outcome = self.run.measure(decision, self.prepared)
+        self.run.announcer.announce(
+            ModelProbed(
+                comp_ratios=decision.comp_ratios,
+                target_comp_ratio=target,
+                achieved_comp_ratio=ratio,
+                score=outcome.score,
+                predicted_score=self.table.predicted_score(decision.comp_ratios, self.baseline),
+                seconds=outcome.seconds,
+                error=outcome.error,
+            )
+        )
+        return outcome.score
 
 
 def _compressed(name: str, stats: statistics.LayerStats) -> LayerCompressed:

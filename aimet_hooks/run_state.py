@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from aimet_hooks.events import (
         BaselineScored,
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         LayerCompressed,
         LayerInfo,
         LayerSkipped,
+        ModelProbed,
         Progressed,
         RatiosSelected,
         RunFailed,
@@ -55,6 +56,7 @@ class RunState:
         self._started: RunStarted | None = None
         self._baseline: BaselineScored | None = None
         self._exploration: ExplorationStarted | None = None
+        self._probes: list[ModelProbed] = []
         self._selection: RatiosSelected | None = None
         self._finished: RunFinished | None = None
         self._failed: RunFailed | None = None
@@ -111,6 +113,11 @@ class RunState:
     def last_cell(self) -> EvalScored | None:
         """The cell that was announced last."""
         return self._last_cell
+
+    @property
+    def probes(self) -> Sequence[ModelProbed]:
+        """The whole models that were measured, in the order of their measurement."""
+        return tuple(self._probes)
 
     @property
     def selection(self) -> RatiosSelected | None:
@@ -290,6 +297,9 @@ class RunState:
         elif not shares:
             self._evaluated += 1
             self._times.append(event.time)
+
+    def _apply_probe_score(self, event: ModelProbed) -> None:
+        self._probes.append(event)
 
     def _apply_ratios_selected(self, event: RatiosSelected) -> None:
         self._selection = event

@@ -1,16 +1,19 @@
-"""How ratios are chosen, as users configure it: greedily from a table of scores, or by hand."""
+"""How ratios are chosen, as users configure it: by a rule from a table of scores, or by hand."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import numbers
 import os
-from collections.abc import Collection, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-from aimet_hooks import recordings, selection
+from aimet_hooks import knapsack, recordings, selection
 from aimet_hooks.errors import TargetError, UnknownNameError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -23,9 +26,23 @@ if TYPE_CHECKING:
 
     Scores = Mapping[str, Mapping[Any, float | None]] | pd.DataFrame | str | os.PathLike[str]
 
+
+class Picked(NamedTuple):
+    """What a rule chose.
+
+    Attributes:
+        comp_ratios: Ratio by layer; None: left alone.
+        threshold: Score that every choice reaches, higher is better; None where the rule knows none.
+    """
+
+    comp_ratios: dict[str, float | None]
+    threshold: float | None = None
+
+
 KnownScores = dict[str, dict[float, float]]
 """Finite scores by layer and ratio."""
 
+DEFAULT_TARGET = 0.5
 MAX_CANDIDATES = 1000
 TOLERANCE = 1e-6
 """A saved ratio as near as this to a candidate is that candidate."""
@@ -49,8 +66,8 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class GreedySelection:
-    """Choose by the table: every layer takes the smallest ratio that keeps the score at a common threshold.
+class TableSelection(ABC):
+    """What choosing by a table of scores has in common; the rule is that of a subclass.
 
     Args:
         target_comp_ratio: Share of the model's cost to keep, 0 < target < 1.
@@ -58,18 +75,32 @@ class GreedySelection:
         use_monotonic_fit: Choose by the scores' isotonic fit over the ratios, so that one lucky score does not decide.
         saved_eval_scores: Scores that are known: {layer: {ratio: score}}, a DataFrame (layers by ratios), or a file
             or results directory of this package or of AIMET. Only what is missing is evaluated.
+        max_drop: In place of a target, in the unit of the score: the smallest model whose measured score is worse than
+            the baseline's by at most so much.
+        probe_targets: Targets at which the whole model is measured after the exploration, as many of them as take at
+            most 5 % of its evaluations; those next to the target first.
+
+    Attributes:
+        rule: Name of the rule.
 
     Raises:
         UsageError: If a number is out of its range.
     """
 
-    target_comp_ratio: float | Decimal | Fraction = 0.5
+    rule: ClassVar[str] = ""
+
+    target_comp_ratio: float | Decimal | Fraction = DEFAULT_TARGET
     num_comp_ratio_candidates: int = 10
     use_monotonic_fit: bool = False
     saved_eval_scores: Scores | None = field(default=None, compare=False)
+    max_drop: float | None = None
+    probe_targets: Sequence[float] = (0.9, 0.7, 0.5, 0.4, 0.3)
 
     def __post_init__(self) -> None:
         exact_ratio(self.target_comp_ratio, "target_comp_ratio")
+        self._check_max_drop()
+        for target in listed_targets(self.probe_targets):
+            exact_ratio(target, "a target of probe_targets")
         count = self.num_comp_ratio_candidates
         if type(count) is not int or not 2 <= count <= MAX_CANDIDATES:
             raise UsageError(
@@ -77,10 +108,27 @@ class GreedySelection:
                 "the candidates are k/N, k = 1 .. N-1"
             )
 
+    def _check_max_drop(self) -> None:
+        drop: Any = self.max_drop
+        if drop is None:
+            return
+        if self.target_comp_ratio != DEFAULT_TARGET:
+            raise UsageError(
+                f"target_comp_ratio {self.target_comp_ratio} and max_drop {drop} are both given; give one of them"
+            )
+        if isinstance(drop, (bool, str)) or not isinstance(drop, numbers.Real) or not 0 <= float(drop) < math.inf:
+            raise UsageError(
+                f"max_drop is {drop!r}; give by how much the score may get worse, in its own unit, as 0.01"
+            )
+
     @property
     def target(self) -> Fraction:
         """The target, exactly as it was written."""
         return exact_ratio(self.target_comp_ratio, "target_comp_ratio")
+
+    def at(self, target: float | Fraction) -> Self:
+        """The same with another target, and no ``max_drop``."""
+        return dataclasses.replace(self, target_comp_ratio=target, max_drop=None)
 
     @property
     def candidates(self) -> tuple[Fraction, ...]:
@@ -91,8 +139,10 @@ class GreedySelection:
     def describe(self) -> dict[str, Any]:
         """The configuration in JSON types."""
         return {
-            "rule": "greedy",
-            "target_comp_ratio": float(self.target),
+            "rule": self.rule,
+            "target_comp_ratio": None if self.max_drop is not None else float(self.target),
+            "max_drop": self.max_drop,
+            "probe_targets": list(listed_targets(self.probe_targets)),
             "num_comp_ratio_candidates": self.num_comp_ratio_candidates,
             "use_monotonic_fit": self.use_monotonic_fit,
             "saved_eval_scores": self.saved_eval_scores is not None,
@@ -105,7 +155,7 @@ class GreedySelection:
             TargetError: With the lowest ratio that can be.
         """
         lowest = table.lowest_ratio()
-        if lowest > self.target:
+        if self.max_drop is None and lowest > self.target:
             raise TargetError(
                 f"target_comp_ratio {float(self.target):g} cannot be reached: the lowest ratio of the model is "
                 f"{selection.rounded_up(lowest)} (layers in the table: {len(table.variants)}, skipped: "
@@ -116,21 +166,36 @@ class GreedySelection:
         """The highest rank that each row will be asked for."""
         return {name: row[-1].rank for name, row in table.variants.items()}
 
+    @abstractmethod
+    def pick(self, choices: Mapping[str, Sequence[selection.Choice]], *, rest: int, total: int) -> Picked:
+        """Choose by the rule.
+
+        Args:
+            choices: As the functions of ``selection`` take them.
+            rest: Cost of the layers that are not in the table.
+            total: Cost of the whole original model.
+
+        Raises:
+            TargetError: If the choices do not reach the target.
+        """
+
     def choose(self, table: ScoreTable, *, baseline: float, higher_is_better: bool) -> Decision:
-        """The greedy choice.
+        """The choice of the rule.
 
         Raises:
             TargetError: If cells failed that the target needs.
         """
         choices = table.choices(baseline=baseline, higher_is_better=higher_is_better, monotonic=self.use_monotonic_fit)
-        chosen = selection.greedy(choices, rest=table.rest, total=table.total_cost, target=self.target)
+        picked = self.pick(choices, rest=table.rest, total=table.total_cost)
         variants = {
             name: next(variant for variant in table.variants[name] if ratio in variant.ratios)
-            for name, ratio in chosen.comp_ratios.items()
+            for name, ratio in picked.comp_ratios.items()
             if ratio is not None
         }
-        threshold = chosen.threshold if higher_is_better else -chosen.threshold
-        return Decision(chosen.comp_ratios, variants, float(self.target), threshold)
+        threshold = picked.threshold
+        if threshold is not None and not higher_is_better:
+            threshold = -threshold
+        return Decision(picked.comp_ratios, variants, float(self.target), threshold)
 
     def known_scores(self, layers: Collection[str]) -> KnownScores:
         """The saved scores that are finite, keyed by the candidates.
@@ -157,6 +222,37 @@ class GreedySelection:
                 "path of a file or results directory"
             )
         return {str(layer): _known_row(str(layer), row) for layer, row in rows.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class GreedySelection(TableSelection):
+    """Choose by the table: every layer takes the smallest ratio that keeps the score at a common threshold.
+
+    What the threshold leaves of the budget is spent on higher ratios. All arguments are those of ``TableSelection``.
+    """
+
+    rule: ClassVar[str] = "greedy"
+
+    def pick(self, choices: Mapping[str, Sequence[selection.Choice]], *, rest: int, total: int) -> Picked:
+        """The greedy choice."""
+        chosen = selection.greedy(choices, rest=rest, total=total, target=self.target)
+        return Picked(chosen.comp_ratios, chosen.threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class KnapsackSelection(TableSelection):
+    """Choose by the table: of all ratios that meet the target, those whose single-layer losses have the smallest sum.
+
+    All arguments are those of ``TableSelection``.
+    """
+
+    rule: ClassVar[str] = "knapsack"
+
+    def pick(self, choices: Mapping[str, Sequence[selection.Choice]], *, rest: int, total: int) -> Picked:
+        """The choice with the smallest summed loss; what is left of the budget is spent where that costs no score."""
+        chosen = knapsack.knapsack(choices, rest=rest, total=total, target=self.target)
+        budget = math.floor(self.target * total) - rest
+        return Picked(selection.without_loss(choices, chosen.comp_ratios, budget=budget))
 
 
 def _known_row(layer: str, row: Any) -> dict[float, float]:
@@ -256,7 +352,21 @@ class ManualSelection:
         return {layer: table.variant(layer, ratio) for layer, ratio in self.ratios.items() if ratio is not None}
 
 
-Strategy = GreedySelection | ManualSelection
+Strategy = TableSelection | ManualSelection
+
+RULES: Mapping[str, type[TableSelection]] = {rule.rule: rule for rule in (GreedySelection, KnapsackSelection)}
+"""The rules that choose by a table, by name."""
+
+
+def listed_targets(targets: Any) -> tuple[float, ...]:
+    """The targets of ``probe_targets``.
+
+    Raises:
+        UsageError: If it is no collection.
+    """
+    if isinstance(targets, (str, bytes)) or not isinstance(targets, Iterable):
+        raise UsageError(f"probe_targets is {targets!r}; give a list of ratios, as [0.9, 0.7, 0.5], or [] for none")
+    return tuple(targets)
 
 
 def exact_ratio(value: Any, what: str) -> Fraction:

@@ -27,7 +27,7 @@ import onnxruntime
 from aimet_hooks import GreedySelection, compress_model, demo, event_log
 from aimet_hooks.errors import EvaluationError
 from aimet_hooks.event_log import EventLog
-from aimet_hooks.events import BaselineScored, EvalScored, Event, RunStarted
+from aimet_hooks.events import BaselineScored, EvalScored, Event, ModelProbed, RunStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,11 @@ def evaluation(failing: range) -> Callable[[Any], dict[str, float]]:
     return evaluate
 
 
-def run(directory: Path, failing: range) -> None:
+TARGET = GreedySelection(target_comp_ratio=0.9925, num_comp_ratio_candidates=5, saved_eval_scores=REUSED)
+DROP = GreedySelection(max_drop=0.003, num_comp_ratio_candidates=5)
+
+
+def run(directory: Path, failing: range, selection: GreedySelection = TARGET) -> None:
     """Compress the demo network for real; the file plugin writes its tables."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -73,7 +77,7 @@ def run(directory: Path, failing: range) -> None:
             demo.model_path(),
             evaluation(failing),
             layers_to_ignore=("head", "stem", "block1.*", "block2.*"),
-            selection=GreedySelection(target_comp_ratio=0.9925, num_comp_ratio_candidates=5, saved_eval_scores=REUSED),
+            selection=selection,
             results_dir=directory,
             run_name="digits",
             plugins=["file"],
@@ -88,7 +92,7 @@ def fixed(event: Event) -> Event:
     if isinstance(event, RunStarted):
         settings = {**event.settings, "results_dir": "runs/digits"}
         return replace(event, settings=settings, provenance=PROVENANCE)
-    if isinstance(event, BaselineScored) or (isinstance(event, EvalScored) and event.seconds):
+    if isinstance(event, BaselineScored) or (isinstance(event, (EvalScored, ModelProbed)) and event.seconds):
         return replace(event, seconds=0.25)
     return event
 
@@ -130,9 +134,11 @@ def main() -> None:
     target = parser.parse_args().directory
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        finished, failed = Path(scratch, "finished"), Path(scratch, "failed")
+        finished, failed, measured = Path(scratch, "finished"), Path(scratch, "failed"), Path(scratch, "measured")
         run(finished, failing=range(3, 4))
         run(failed, failing=range(2, 1000))
+        run(measured, failing=range(0), selection=DROP)
+        write_log(measured / "events.jsonl", target / "events-v1-max-drop.jsonl")
         write_log(finished / "events.jsonl", target / "events-v1.jsonl")
         write_log(failed / "events.jsonl", target / "events-v1-failed.jsonl")
         for name in ("eval_scores.json", "eval_scores.csv", "comp_ratios.json"):

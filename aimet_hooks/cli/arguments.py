@@ -32,12 +32,11 @@ class ShapeType(click.ParamType[tuple[int, ...]]):
         return shape
 
 
-def exploration_options(function: F) -> F:
-    """The options that say what is explored."""
-    for option in (
-        click.option("--ignore", multiple=True, metavar="NAME", help="Leave a layer alone: name or glob; repeatable."),
+def meaning_options(function: F) -> F:
+    """The options that say what a ratio of a layer means."""
+    return _with_options(
+        function,
         click.option("--input-shape", type=ShapeType(), help="Shape of the input, as 1,3,224,224."),
-        click.option("--candidates", type=int, default=10, show_default=True, help="N: the ratios k/N, k = 1 .. N-1."),
         click.option(
             "--cost-metric",
             type=click.Choice(["mac", "memory"]),
@@ -53,7 +52,22 @@ def exploration_options(function: F) -> F:
             show_default=True,
             help="How a layer is compressed.",
         ),
-    ):
+    )
+
+
+def exploration_options(function: F) -> F:
+    """The options that say what is explored."""
+    return meaning_options(
+        _with_options(
+            function,
+            click.option("--ignore", multiple=True, metavar="NAME", help="Leave alone: name or glob; repeatable."),
+            click.option("--candidates", type=int, default=10, show_default=True, help="N: ratios k/N, k = 1 .. N-1."),
+        )
+    )
+
+
+def _with_options(function: F, *options: Callable[[F], F]) -> F:
+    for option in options:
         function = option(function)
     return function
 

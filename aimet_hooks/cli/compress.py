@@ -27,6 +27,11 @@ _EXISTING = click.Path(exists=True, path_type=Path)
               help="For 'agreement': kl for logits, sqnr for other outputs.")  # fmt: skip
 @click.option("-o", "--output", required=True, type=_FILE, metavar="OUT.onnx", help="Where the compressed model goes.")
 @click.option("--target", type=float, default=0.5, show_default=True, help="Share of the model's cost to keep.")
+@click.option("--max-drop", type=float, help="In its place: the smallest model whose measured score loses no more.")
+@click.option("--probes/--no-probes", default=True, show_default=True,
+              help="Measure whole models at a few targets, in at most 5 % of the evaluations.")  # fmt: skip
+@click.option("--rule", type=click.Choice(["greedy", "knapsack"]), default="greedy", show_default=True,
+              help="greedy: all layers keep a common score; knapsack: the smallest sum of losses.")  # fmt: skip
 @click.option("--ratios", type=_EXISTING, help="Take the ratios from a comp_ratios.json instead of exploring.")
 @click.option("--saved-eval-scores", type=_EXISTING, help="Scores that are known: a file or results directory.")
 @click.option("--monotonic-fit", is_flag=True, help="Choose by the isotonic fit of the scores.")
@@ -97,12 +102,15 @@ def _check_writable(output: Path) -> None:
 
 
 def _selection(given: dict[str, Any]) -> Strategy:
-    from aimet_hooks.strategies import GreedySelection, ManualSelection
+    from aimet_hooks.strategies import RULES, ManualSelection
 
     if given["ratios"] is not None:
         return ManualSelection(given["ratios"])
-    return GreedySelection(
+    no_probes: dict[str, Any] = {} if given["probes"] else {"probe_targets": ()}
+    return RULES[given["rule"]](
+        **no_probes,
         target_comp_ratio=given["target"],
+        max_drop=given["max_drop"],
         num_comp_ratio_candidates=given["candidates"],
         use_monotonic_fit=given["monotonic_fit"],
         saved_eval_scores=given["saved_eval_scores"],

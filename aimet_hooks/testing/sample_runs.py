@@ -16,6 +16,7 @@ from aimet_hooks.events import (
     LayerCompressed,
     LayerInfo,
     LayerSkipped,
+    ModelProbed,
     Progressed,
     RatiosSelected,
     RunFailed,
@@ -96,7 +97,7 @@ SAMPLE_RUNS: Mapping[str, Callable[[], list[Event]]] = MappingProxyType(
 
 
 def _is_before_selection(event: Event) -> bool:
-    return not isinstance(event, RatiosSelected)
+    return not isinstance(event, (ModelProbed, RatiosSelected))
 
 
 def _placed(story: Iterable[Event]) -> list[Event]:
@@ -128,6 +129,14 @@ def _story(layers: Sequence[str], skipped: str) -> Iterator[Event]:
     yield BaselineScored(score=0.9, seconds=0.25, metrics={"loss": 0.375})
     yield from _exploration(layers)
     chosen = dict.fromkeys(layers) | {layers[0]: 0.5, layers[1]: 0.75}
+    yield ModelProbed(
+        comp_ratios=chosen,
+        target_comp_ratio=0.5,
+        achieved_comp_ratio=0.4375,
+        score=0.8125,
+        predicted_score=0.71875,
+        seconds=0.25,
+    )
     yield RatiosSelected(comp_ratios=chosen, target_comp_ratio=0.5, achieved_comp_ratio=0.4375, threshold=0.75)
     for number, name in enumerate(layers[:2], start=1):
         yield _compressed(name, chosen[name] or 1.0)

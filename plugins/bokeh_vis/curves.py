@@ -48,8 +48,7 @@ def build(sheet: InlineStyleSheet) -> Column:
     drawn = plot.multi_line("xs", "ys", source=lines, line_color="color", line_width=2.5, line_join="round")
     dotted = plot.scatter("x", "y", source=points, color="color", size=7)
     starred = plot.scatter("x", "y", source=marks, color="color", size=15, marker="diamond", line_color=theme.TEXT)
-    least = ColumnDataSource(name=SPAN, data={"x": [], "y": []})
-    plot.scatter("x", "y", source=least, alpha=0)  # seen by the range only
+    add_span(plot, SPAN)
     tips = [("layer", "@name"), ("ratio", "@x{0.[0000]}"), ("score", "@text")]
     plot.add_tools(HoverTool(renderers=[dotted, starred], tooltips=tips))
     legend = Legend(
@@ -65,7 +64,7 @@ def build(sheet: InlineStyleSheet) -> Column:
     plot.add_layout(legend, "above")
     plot.add_layout(_line(BASELINE, "solid"))
     plot.add_layout(_line(THRESHOLD, "dashed"))
-    _style(plot)
+    style(plot, x="ratio: share of the layer's cost that is kept", y="score")
     return theme.card(theme.words(HEADING, sheet), plot, sheet=sheet, look="wide")
 
 
@@ -73,8 +72,9 @@ def _line(name: str, dash: str) -> Span:
     return Span(name=name, dimension="width", line_color=theme.TEXT, line_dash=dash, line_width=1.5, visible=False)
 
 
-def _style(plot: figure) -> None:
-    for axis, label in ((plot.xaxis[0], "ratio: share of the layer's cost that is kept"), (plot.yaxis[0], "score")):
+def style(plot: figure, *, x: str, y: str) -> None:
+    """Axes and grid as all plots of a page have them, with what the axes show."""
+    for axis, label in ((plot.xaxis[0], x), (plot.yaxis[0], y)):
         axis.axis_label = label
         axis.axis_label_text_font_style = "normal"
         axis.axis_label_text_color = axis.major_label_text_color = theme.TEXT
@@ -82,6 +82,20 @@ def _style(plot: figure) -> None:
         axis.minor_tick_line_color = None
     plot.grid.grid_line_color = theme.LINE
     plot.grid.grid_line_alpha = 0.5
+
+
+def add_span(plot: figure, name: str) -> None:
+    """Two points that are seen by the axis of scores only, see ``draw_span``."""
+    plot.scatter("x", "y", source=ColumnDataSource(name=name, data={"x": [], "y": []}), alpha=0)
+
+
+def draw_span(span: ColumnDataSource, scale: ScoreScale | None) -> None:
+    """Set the least that the axis of scores shows, a point up and down: differences that are about noise stay small."""
+    ends: list[float] = []
+    if scale is not None and scale.baseline is not None:
+        ends = [scale.baseline - scale.point, scale.baseline + scale.point]
+    if span.data["y"] != ends:
+        span.data = {"x": [1.0] * len(ends), "y": ends}
 
 
 class Curves:
@@ -106,7 +120,7 @@ class Curves:
             if scale is not None and score is not None:
                 line.location = float(scale.text(score))  # as exact as the scores of the table
             line.visible = score is not None
-        self._draw_span(scale)
+        draw_span(self._span, scale)
         words = []
         if scale is not None and scale.baseline is not None:
             words.append(f"solid line: baseline {scale.text(scale.baseline)}")
@@ -120,11 +134,3 @@ class Curves:
         self._heading.text = f'{heading}<p class="muted">{markup.escaped(" · ".join(words))}</p>'
         beside = tables.height(len(run.scores), score_table.ROWS_SEEN) + 30
         self._plot.height = min(HIGHEST, max(LOWEST, beside)) if run.exploration else EMPTY
-
-    def _draw_span(self, scale: ScoreScale | None) -> None:
-        """The least that the axis shows, a point up and down: differences that are about noise stay small."""
-        ends: list[float] = []
-        if scale is not None and scale.baseline is not None:
-            ends = [scale.baseline - scale.point, scale.baseline + scale.point]
-        if self._span.data["y"] != ends:
-            self._span.data = {"x": [1.0] * len(ends), "y": ends}

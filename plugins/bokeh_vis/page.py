@@ -13,7 +13,8 @@ from bokeh.plotting import figure
 from bokeh.settings import settings
 
 from aimet_hooks.presentation.text import clean
-from bokeh_vis import chosen_ratios, control, curves, header, score_table, skipped_layers, theme
+from bokeh_vis import budget, chosen_ratios, control, curves, header, score_table, skipped_layers, theme
+from bokeh_vis.budget import Budget
 from bokeh_vis.chosen_ratios import ChosenRatios
 from bokeh_vis.control import STILL, Claim, Control
 from bokeh_vis.curves import Curves
@@ -69,6 +70,7 @@ class Page:
         self._scores = ScoreTable(parts)
         self._curves = Curves(parts)
         self._choices = ChosenRatios(parts)
+        self._budget = Budget(parts)
         self._skipped = SkippedLayers(parts)
         self._current: tuple[int | None, float] = (None, 0.0)
 
@@ -81,12 +83,14 @@ class Page:
         """Remember what an event changes, for the next ``draw``."""
         self._scores.hear(event)
         self._choices.hear(event)
+        self._budget.hear(event)
         self._skipped.hear(event)
 
     def forget(self) -> None:
         """Draw everything anew with the next ``draw``: somebody else wrote to the page."""
         self._scores.forget()
         self._choices.forget()
+        self._budget.forget()
         self._skipped.forget()
 
     def draw(
@@ -113,6 +117,7 @@ class Page:
             self._header.draw(run, now=now, notice=notice, follows_log=follows_log)
             self._curves.draw(run)
             self._choices.draw(run)
+            self._budget.draw(run)
             self._skipped.draw(run)
             more = self._scores.draw(run)
             claim = replace(claim, run_name=clean(run.started.run_name) if run.started else "")
@@ -153,11 +158,12 @@ def _build(columns: int, server: str) -> Column:
     sheet = theme.sheet()
     quiet = theme.words(QUIET, sheet)
     scores, lines = score_table.build(columns, sheet), curves.build(sheet)
-    choices, skipped = chosen_ratios.build(sheet), skipped_layers.build(sheet)
+    choices = chosen_ratios.build(sheet)
+    beside = theme.stack(budget.build(sheet), skipped_layers.build(sheet), sheet=sheet)
     root = theme.page(
         header.build(sheet, server),
         Row(children=[scores, lines], spacing=14, sizing_mode="stretch_width"),
-        Row(children=[choices, skipped], spacing=14, sizing_mode="stretch_width"),
+        Row(children=[choices, beside], spacing=14, sizing_mode="stretch_width"),
         quiet,
         sheet=sheet,
     )

@@ -40,7 +40,7 @@ def build(sheet: InlineStyleSheet) -> Column:
         ],
         sheet,
     )
-    return theme.card(theme.words(HEADING, sheet), table, sheet=sheet, look="wide")
+    return theme.card(theme.words(HEADING, sheet), table, sheet=sheet)
 
 
 class SkippedLayers:

@@ -61,6 +61,13 @@ def card(*children: LayoutDOM, sheet: InlineStyleSheet, look: str = "") -> Colum
     )
 
 
+def stack(*cards: LayoutDOM, sheet: InlineStyleSheet) -> Column:
+    """Cards one below the other that stand beside another card."""
+    return Column(
+        children=list(cards), css_classes=["stack"], spacing=14, sizing_mode="stretch_width", stylesheets=[sheet]
+    )
+
+
 def words(name: str, sheet: InlineStyleSheet, text: str = "") -> Div:
     """A place for words, which are HTML, and never TeX: names of layers are nobody's formulas."""
     return Div(name=name, text=text, disable_math=True, stylesheets=[sheet], sizing_mode="stretch_width")

@@ -13,6 +13,7 @@ from aimet_hooks.events import (
     Event,
     ExplorationStarted,
     LayerSkipped,
+    ModelProbed,
     Progressed,
     RatiosSelected,
     RunFailed,
@@ -108,6 +109,8 @@ class PlainLines:
             self._print(event, _forecast(event, run))
             self._last_line = event.time
             self._known, self._last_cell = (0, event.total), None
+        elif isinstance(event, ModelProbed):
+            self._print(event, _probe(event, self._scale))
         elif isinstance(event, RunFinished):
             self._print(event, f"finished in {quantities.duration(event.time - self._begin)}")
 
@@ -184,6 +187,12 @@ def _forecast(event: ExplorationStarted, run: RunState) -> str:
     )
     reused = f", {event.reused} known already" if event.reused else ""
     return what + reused + ("" if run.eta is None else f", {quantities.rough_duration(run.eta)}")
+
+
+def _probe(event: ModelProbed, scale: ScoreScale) -> str:
+    what = f"failed: {wording.message(event.error or '')}" if event.score is None else scale.text(event.score)
+    predicted = f"predicted {scale.text(event.predicted_score)}, one layer at a time"
+    return f"whole model at {quantities.share(event.achieved_comp_ratio)}: {what} ({predicted})"
 
 
 def _chosen(event: RatiosSelected, run: RunState, scale: ScoreScale) -> str:

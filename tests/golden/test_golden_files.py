@@ -31,9 +31,8 @@ def state_of(name: str) -> RunState:
 
 
 def test_logs_hold_every_kind_of_event_that_is_logged() -> None:
-    kinds = {
-        event.name for name in ("events-v1.jsonl", "events-v1-failed.jsonl") for event in recordings.read(GOLDEN / name)
-    }
+    names = ("events-v1.jsonl", "events-v1-failed.jsonl", "events-v1-max-drop.jsonl")
+    kinds = {event.name for name in names for event in recordings.read(GOLDEN / name)}
     assert kinds == set(EVENTS) - {"progress"}
 
 
@@ -76,6 +75,17 @@ def test_state_of_the_failed_run_is_as_it_was() -> None:
     assert run.completed == 7
     assert isinstance(run.last_cell, EvalScored)
     assert run.last_cell.score is None
+
+
+def test_models_that_were_measured_are_as_they_were() -> None:
+    run = state_of("events-v1-max-drop.jsonl")
+    assert run.selection is not None
+    assert run.finished is not None
+    assert run.selection.target_comp_ratio is None
+    within = [probe for probe in run.probes if probe.score is not None and probe.score >= BEST - 0.003]
+    smallest = min(within, key=lambda probe: probe.achieved_comp_ratio)
+    assert smallest.comp_ratios == run.selection.comp_ratios
+    assert smallest.score == run.finished.compressed_score
 
 
 @pytest.mark.parametrize(

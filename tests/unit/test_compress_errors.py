@@ -78,6 +78,10 @@ class Recorder:
         self.events.append(event)
 
     @hookimpl
+    def on_probe_score(self, event: Any) -> None:
+        self.events.append(event)
+
+    @hookimpl
     def on_ratios_selected(self, event: Any) -> None:
         self.events.append(event)
 
@@ -277,7 +281,7 @@ def test_the_full_callback_scores_the_baseline_and_the_result_and_no_cell() -> N
     recorder = Recorder()
     result = run(cells, full_eval_callback=full, plugins=[recorder])
     assert full.calls == 2
-    assert cells.calls == recorder.evaluations
+    assert cells.calls == recorder.evaluations + len(recorder.named("probe_score"))
     assert (result.stats.baseline_score, result.stats.compressed_score) == (0.75, 0.5)
 
 
@@ -299,7 +303,7 @@ def test_a_failed_cell_stays_empty_is_never_chosen_and_not_evaluated_again(value
     failed = [event for event in scores if event.score is None]
     assert len(failed) == 5
     assert all(event.error.startswith(error) for event in failed)
-    assert callback.calls == recorder.evaluations + 2
+    assert callback.calls == recorder.evaluations + len(recorder.named("probe_score")) + 2
     for event in failed:
         assert math.isnan(result.eval_scores.loc[event.layer, event.comp_ratio])
         assert result.comp_ratios[event.layer] != event.comp_ratio

@@ -72,7 +72,11 @@ def test_what_is_given_is_kept(tmp_path: Path) -> None:
         ("on_eval_error", "ignore", "on_eval_error is 'ignore'; give one of 'skip', 'raise'"),
         ("console", True, "console is True; give one of 'auto', 'on', 'off'"),
         ("trainer", 1, r"trainer is 1; give a function trainer\(model, layer_name\)"),
-        ("selection", 0.5, r"selection is 0\.5; give GreedySelection\(target_comp_ratio=0\.5\) or ManualSelection"),
+        (
+            "selection",
+            0.5,
+            r"selection is 0\.5; give GreedySelection\(.*\), KnapsackSelection\(.*\) or ManualSelection",
+        ),
         ("layers_to_ignore", "conv1", r"layers_to_ignore is 'conv1'; give a list of names, globs or modules"),
         ("layers_to_ignore", None, r"layers_to_ignore is 'NoneType'; give a list .* as \['conv1', 'head\.\*'\]"),
         ("visualization_url", 5006, r"visualization_url is 5006; give a string, as 'http://localhost:5006/'"),
@@ -105,6 +109,8 @@ def test_the_configuration_is_described_in_json_types(tmp_path: Path) -> None:
         "num_comp_ratio_candidates": 10,
         "use_monotonic_fit": False,
         "saved_eval_scores": True,
+        "max_drop": None,
+        "probe_targets": [0.9, 0.7, 0.5, 0.4, 0.3],
     }
     assert described["layers_to_ignore"] == ["conv1", "object"]
     assert (described["eval_callback"], described["full_eval_callback"]) == ("score", "score")

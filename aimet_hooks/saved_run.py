@@ -1,0 +1,197 @@
+"""Decide again from a saved exploration: another target, another rule, without evaluating anything."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aimet_hooks import recordings, selection
+from aimet_hooks.errors import RecordingError, ResultsDirError, TargetError, UnknownNameError, nearest
+from aimet_hooks.run_state import RunState
+from aimet_hooks.strategies import RULES, GreedySelection
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+    from decimal import Decimal
+
+    from aimet_hooks.events import EvalScored, ModelProbed
+    from aimet_hooks.strategies import TableSelection
+
+LARGEST_DENOMINATOR = 1_000_000
+"""MACs for one sample are those of a batch divided by its size, so they are fractions with a small denominator."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedSelection:
+    """What a saved exploration says about a target.
+
+    Attributes:
+        comp_ratios: Ratio for every layer of the table; None: left alone.
+        target_comp_ratio: Share of the model's cost that was asked for.
+        achieved_comp_ratio: Share of the model's cost that the choice keeps.
+        predicted_score: The baseline less the losses of all chosen layers, each measured with that layer alone
+            compressed. A prediction, and an optimistic one: never take it for a result.
+        rule: "greedy" or "knapsack".
+    """
+
+    comp_ratios: dict[str, float | None]
+    target_comp_ratio: float
+    achieved_comp_ratio: float
+    predicted_score: float
+    rule: str
+
+
+def save_ratios(comp_ratios: Mapping[str, float | None], path: str | os.PathLike[str]) -> None:
+    """Write ratios as ``ManualSelection`` and ``aimet-hooks apply`` take them.
+
+    Args:
+        comp_ratios: Ratio by layer; None: left alone.
+        path: Of the JSON file, which is replaced as a whole.
+
+    Raises:
+        ResultsDirError: If the file cannot be written.
+    """
+    target = Path(path)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        part.write_text(json.dumps(dict(comp_ratios), indent=1, allow_nan=False) + "\n", "utf-8")
+        part.replace(target)
+    except OSError as error:
+        raise ResultsDirError(
+            f"{str(target)!r} cannot be written ({error.strerror or error}); choose another file"
+        ) from error
+
+
+class SavedRun:
+    """One exploration that was recorded, whole or not.
+
+    Args:
+        state: The run.
+        path: Where it was read, for messages.
+
+    Attributes:
+        state: As given.
+
+    Raises:
+        RecordingError: If it has no baseline, no table of scores, or no costs.
+    """
+
+    def __init__(self, state: RunState, path: Path) -> None:
+        self.state = state
+        if state.baseline is None or state.exploration is None:
+            raise RecordingError(f"{path} has no table of scores with a baseline; let the exploration begin first")
+        cells = [cell for row in state.scores.values() for cell in row.values()]
+        if not state.layers or any(self._cost_of(cell) is None for cell in cells):
+            raise RecordingError(
+                f"{path} has scores and no costs; give the results directory or events.jsonl of a run of this package"
+            )
+        self._baseline = state.baseline.score
+        self._scale = _common_denominator(
+            [Fraction(self._cost_of(cell) or 0) for cell in cells]
+            + [Fraction(state.cost(layer)) for layer in state.layers]
+        )
+
+    def smallest_within(self, max_drop: float) -> ModelProbed:
+        """The smallest of the models that the run measured whose score is within a drop; nothing is predicted here.
+
+        Args:
+            max_drop: By how much the score may be worse than the baseline's, in its unit.
+
+        Raises:
+            TargetError: If no measured model is within.
+        """
+        worse = -1.0 if self.state.direction == "minimize" else 1.0
+        within = [
+            probe
+            for probe in self.state.probes
+            if probe.score is not None and worse * (self._baseline - probe.score) <= max_drop
+        ]
+        if not within:
+            raise TargetError(
+                f"no model that this run measured is within max_drop {max_drop:g} of the baseline {self._baseline:.6g} "
+                f"({len(self.state.probes)} were measured); raise it, choose a target, or run again with max_drop"
+            )
+        return min(within, key=lambda probe: probe.achieved_comp_ratio)
+
+    def select(self, *, target_comp_ratio: float | Decimal | Fraction, rule: str | None = None) -> SavedSelection:
+        """Choose ratios for a target.
+
+        Args:
+            target_comp_ratio: Share of the model's cost to keep, between 0 and 1.
+            rule: "greedy" or "knapsack"; None: that of the run, greedy where its ratios were given by hand.
+
+        Raises:
+            UsageError: If the target or the rule is none.
+            TargetError: If the scores of the table do not reach the target.
+        """
+        strategy = self._strategy(target_comp_ratio, rule)
+        rows = self._rows(monotonic=strategy.use_monotonic_fit)
+        total = sum(self._scaled(self.state.cost(layer)) for layer in self.state.layers)
+        rest = total - sum(row[-1].cost for row in rows.values())
+        ratios = strategy.pick(rows, rest=rest, total=total).comp_ratios
+        taken = [next(choice for choice in row if choice.ratio == ratios[layer]) for layer, row in rows.items()]
+        lost = sum(row[-1].score - choice.score for row, choice in zip(rows.values(), taken, strict=True))
+        return SavedSelection(
+            comp_ratios={layer: ratios[layer] for layer in self.state.scores},
+            target_comp_ratio=float(strategy.target),
+            achieved_comp_ratio=(rest + sum(choice.cost for choice in taken)) / total,
+            predicted_score=self._baseline + (lost if self.state.direction == "minimize" else -lost),
+            rule=strategy.rule,
+        )
+
+    def _strategy(self, target: float | Decimal | Fraction, rule: str | None) -> TableSelection:
+        if rule is not None and rule not in RULES:
+            raise UnknownNameError(f"rule is {rule!r}, which is none{nearest(rule, RULES)}")
+        recorded = self.state.settings.get("selection")
+        settings: Mapping[str, Any] = recorded if isinstance(recorded, dict) else {}
+        kind = RULES.get(rule or str(settings.get("rule")), GreedySelection)
+        return kind(target_comp_ratio=target, use_monotonic_fit=settings.get("use_monotonic_fit") is True)
+
+    def _rows(self, *, monotonic: bool) -> dict[str, list[selection.Choice]]:
+        """The choices of each layer, the last of them to leave it alone."""
+        return {
+            layer: selection.row_of_choices(
+                [
+                    (ratio, cell.score, self._scaled(self._cost_of(cell) or 0))
+                    for ratio, cell in sorted(row.items())
+                    if cell.score is not None
+                ],
+                baseline=self._baseline,
+                cost=self._scaled(self.state.cost(layer)),
+                higher_is_better=self.state.direction != "minimize",
+                monotonic=monotonic,
+            )
+            for layer, row in self.state.scores.items()
+        }
+
+    def _cost_of(self, cell: EvalScored) -> float | None:
+        started = self.state.started
+        return cell.weights if started is not None and started.cost_metric == "memory" else cell.macs
+
+    def _scaled(self, cost: float) -> int:
+        """A cost as an exact integer, so that a choice here is the one that the run itself would make."""
+        return int(Fraction(cost).limit_denominator(LARGEST_DENOMINATOR) * self._scale)
+
+
+def load_run(path: str | os.PathLike[str]) -> SavedRun:
+    """Read a run to decide again from it.
+
+    Args:
+        path: A results directory or ``events.jsonl``, of a run that ended, failed or goes on.
+
+    Raises:
+        RecordingError: If it cannot be read, or has no table of scores with costs.
+    """
+    state = RunState()
+    for event in recordings.read(path):
+        state.apply(event)
+    return SavedRun(state, Path(path))
+
+
+def _common_denominator(costs: list[Fraction]) -> int:
+    return math.lcm(*{cost.limit_denominator(LARGEST_DENOMINATOR).denominator for cost in costs})

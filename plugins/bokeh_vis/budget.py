@@ -1,0 +1,143 @@
+"""What whole models of several sizes score: measured where they were, and what single layers promised for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bokeh.models import ColumnDataSource, HoverTool, Range1d
+from bokeh.models.annotations import Span
+from bokeh.models.widgets.markups import Div
+from bokeh.plotting import figure
+
+from aimet_hooks.events import BaselineScored, ModelProbed, RatiosSelected, RunFinished, RunStarted
+from aimet_hooks.presentation import wording
+from aimet_hooks.presentation.score_scale import ScoreScale
+from bokeh_vis import curves, markup, theme
+
+if TYPE_CHECKING:
+    from bokeh.models import Column, InlineStyleSheet
+
+    from aimet_hooks.events import Event
+    from aimet_hooks.run_state import RunState
+    from bokeh_vis.parts import Parts
+
+FIGURE, MEASURED, PREDICTED = "budget_figure", "budget_measured", "budget_predicted"
+HEADING, TARGET, SPAN = "budget_heading", "budget_target", "budget_span"
+HEIGHT = 260
+MEASURED_COLOUR, PREDICTED_COLOUR = theme.CURVES[0], theme.CURVES[1]
+
+
+def build(sheet: InlineStyleSheet) -> Column:
+    """A curve without any point."""
+    measured, predicted = (ColumnDataSource(name=name, data=_points([])) for name in (MEASURED, PREDICTED))
+    plot = figure(
+        name=FIGURE,
+        height=HEIGHT,
+        sizing_mode="stretch_width",
+        x_range=Range1d(start=0, end=1.02),
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color=None,
+        tools="",
+        toolbar_location=None,
+        visible=False,
+    )
+    curves.add_span(plot, SPAN)
+    plot.line("x", "y", source=predicted, color=PREDICTED_COLOUR, line_width=2, line_dash="dashed")
+    plot.line("x", "y", source=measured, color=MEASURED_COLOUR, line_width=2.5)
+    promised = plot.scatter("x", "y", source=predicted, color=PREDICTED_COLOUR, size=6, marker="square")
+    found = plot.scatter("x", "y", source=measured, color=MEASURED_COLOUR, size=9)
+    plot.add_tools(
+        HoverTool(renderers=[found, promised], tooltips=[("model", "@what"), ("kept", "@x{0.000}"), ("score", "@text")])
+    )
+    plot.add_layout(Span(name=TARGET, dimension="height", line_color=theme.TEXT, line_dash="dotted", visible=False))
+    curves.style(plot, x="share of the model's cost that is kept", y="score")
+    return theme.card(theme.words(HEADING, sheet), plot, sheet=sheet)
+
+
+class Budget:
+    """Draws the budget curve of a page.
+
+    Args:
+        parts: The models of the page.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._plot = parts.get(FIGURE, figure)
+        self._measured = parts.get(MEASURED, ColumnDataSource)
+        self._predicted = parts.get(PREDICTED, ColumnDataSource)
+        self._heading = parts.get(HEADING, Div)
+        self._target = parts.get(TARGET, Span)
+        self._span = parts.get(SPAN, ColumnDataSource)
+        self.forget()
+
+    def forget(self) -> None:
+        """Draw everything anew with the next ``draw``."""
+        self._drawn = False
+
+    def hear(self, event: Event) -> None:
+        """Remember that there is something to draw."""
+        if isinstance(event, (RunStarted, BaselineScored, ModelProbed, RatiosSelected, RunFinished)):
+            self.forget()
+
+    def draw(self, run: RunState) -> None:
+        """Bring it up to date."""
+        if self._drawn:
+            return
+        self._drawn = True
+        scale = ScoreScale.of(run)
+        measured, predicted = _measured(run), _predicted(run)
+        self._measured.data = _points(measured, scale)
+        self._predicted.data = _points(predicted, scale)
+        curves.draw_span(self._span, scale)
+        self._plot.visible = len(measured) > 1
+        wanted = wording.target(run)
+        if wanted is not None:
+            self._target.location = wanted
+        self._target.visible = wanted is not None
+        self._heading.text = _words(run, has_points=len(measured) > 1, has_target=wanted is not None)
+
+
+Point = tuple[float, float, str]
+"""Share of the cost that is kept, score, what it is."""
+
+
+def _measured(run: RunState) -> list[Point]:
+    points: list[Point] = [
+        (probe.achieved_comp_ratio, probe.score, "measured") for probe in run.probes if probe.score is not None
+    ]
+    if run.baseline is not None:
+        points.append((1.0, run.baseline.score, "the original model"))
+    if run.finished is not None and run.selection is not None and run.selection.achieved_comp_ratio is not None:
+        points.append((run.selection.achieved_comp_ratio, run.finished.compressed_score, "the result"))
+    return sorted(points)
+
+
+def _predicted(run: RunState) -> list[Point]:
+    points = [(probe.achieved_comp_ratio, probe.predicted_score, "predicted, not measured") for probe in run.probes]
+    if points and run.baseline is not None:
+        points.append((1.0, run.baseline.score, "the original model"))
+    return sorted(points)
+
+
+def _points(points: list[Point], scale: ScoreScale | None = None) -> dict[str, Any]:
+    return {
+        "x": [round(x, 6) for x, _, _ in points],
+        "y": [y for _, y, _ in points],
+        "what": [what for _, _, what in points],
+        "text": ["" if scale is None else scale.text(y) for _, y, _ in points],
+    }
+
+
+def _words(run: RunState, *, has_points: bool, has_target: bool) -> str:
+    heading = markup.heading("Score by size of the model")
+    if not has_points:
+        words = "Whole models are measured after the exploration, if it is large enough, and at the end."
+    else:
+        parts = ["solid: measured"]
+        if run.probes:
+            parts.append("dashed: predicted from layers one at a time, which is optimistic")
+        if has_target:
+            parts.append("dotted: target")
+        words = " · ".join(parts)
+    return f'{heading}<p class="muted">{words}</p>'
