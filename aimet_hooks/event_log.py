@@ -15,7 +15,7 @@ import os
 import re
 import time
 import zlib
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from aimet_hooks import events
 from aimet_hooks.errors import RecordingError, ResultsDirError
@@ -224,6 +224,27 @@ class EventLog:
                 error.strerror,
             )
         self._failed_at = time.monotonic()
+
+
+def add(path: Path, event: Event) -> None:
+    """Add an event to the log of a run that has ended; when this returns, the disk has it.
+
+    Raises:
+        ResultsDirError: If the log cannot be written.
+    """
+    try:
+        with path.open("r+b") as file:
+            is_torn = bool(file.seek(0, os.SEEK_END)) and _last_byte(file) != b"\n"
+            file.write((b"\n" if is_torn else b"") + _bytes(to_line(event)) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise ResultsDirError(f"{path} cannot be written ({error.strerror or error}); nothing was added") from error
+
+
+def _last_byte(file: BinaryIO) -> bytes:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1)
 
 
 def refuse_taken(directory: Path) -> None:

@@ -78,6 +78,7 @@ class Event:
         name: Kind of the event: the hook that hears it is ``"on_" + name``.
         durable: Whether the event log waits until the disk has the event before the run goes on.
         logged: Whether the event is in the event log, and so in a replay.
+        in_run: Whether it is a step of the run, and not something that was added to its log later.
         run_id: Unique name of the run.
         seq: Number of the event in its run, from 0. ``Progressed``, which is not logged, repeats the last number.
         time: Seconds since the epoch, UTC.
@@ -86,6 +87,7 @@ class Event:
     name: ClassVar[str] = ""
     durable: ClassVar[bool] = False
     logged: ClassVar[bool] = True
+    in_run: ClassVar[bool] = True
 
     run_id: str = ""
     seq: int = -1
@@ -367,6 +369,23 @@ class RunFailed(Event):
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRecorded(Event):
+    """Somebody found out later what the result, or what became of it, scores; added to the log of a run that ended.
+
+    Attributes:
+        label: What was scored, as "fine-tuned".
+        score: Its score, in the unit of the run's.
+    """
+
+    name: ClassVar[str] = "score_recorded"
+    durable: ClassVar[bool] = True
+    in_run: ClassVar[bool] = False
+
+    label: str
+    score: float
+
+
 EVENTS: Mapping[str, type[Event]] = types.MappingProxyType(
     {
         event.name: event
@@ -382,6 +401,7 @@ EVENTS: Mapping[str, type[Event]] = types.MappingProxyType(
             Progressed,
             RunFinished,
             RunFailed,
+            ScoreRecorded,
         )
     }
 )

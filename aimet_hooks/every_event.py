@@ -78,3 +78,8 @@ class EveryEvent(ABC):
     def on_run_failed(self, event: events.RunFailed, run: RunState) -> None:
         """Hear it."""
         self.hear(event, run)
+
+    @hookimpl
+    def on_score_recorded(self, event: events.ScoreRecorded, run: RunState) -> None:
+        """Hear it."""
+        self.hear(event, run)

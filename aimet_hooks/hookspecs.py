@@ -321,6 +321,28 @@ def on_run_failed(event: events.RunFailed, run: RunState) -> None:
     """
 
 
+@hookspec
+def on_score_recorded(event: events.ScoreRecorded, run: RunState) -> None:
+    """A score was added to the log of a run that had ended, as that of the fine-tuned result.
+
+    Fires when:
+        A recording is shown that has one, or a log is followed to which one is added; never during a run.
+    How often:
+        Once for every score that was recorded.
+    Thread:
+        The one that shows the recording.
+    Arguments:
+        event: ``label`` (what was scored), ``score`` (in the unit of the run's).
+        run: State of the run, this event included.
+    Return:
+        Ignored.
+    If it raises:
+        One log record with the plugin's name and traceback.
+    Since:
+        0.1
+    """
+
+
 def hook_names() -> frozenset[str]:
     """Names of all specifications of this module."""
     return frozenset(name for name, value in globals().items() if hasattr(value, f"{PROJECT}_spec"))

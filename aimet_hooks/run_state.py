@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         RunFailed,
         RunFinished,
         RunStarted,
+        ScoreRecorded,
     )
 
 Phase = Literal["waiting", "preparing", "exploring", "selected", "compressing", "finished", "failed"]
@@ -57,6 +58,7 @@ class RunState:
         self._baseline: BaselineScored | None = None
         self._exploration: ExplorationStarted | None = None
         self._probes: list[ModelProbed] = []
+        self._recorded: list[ScoreRecorded] = []
         self._selection: RatiosSelected | None = None
         self._finished: RunFinished | None = None
         self._failed: RunFailed | None = None
@@ -76,8 +78,9 @@ class RunState:
     def apply(self, event: Event) -> None:
         """Take in one event. Events must come in the order of their ``seq``; a ``RunStarted`` begins anew."""
         getattr(self, f"_apply_{event.name}")(event)
-        self._begin = self._begin or event.time
-        self._time = event.time
+        if event.in_run:
+            self._begin = self._begin or event.time
+            self._time = event.time
 
     @property
     def phase(self) -> Phase:
@@ -91,7 +94,7 @@ class RunState:
 
     @property
     def time(self) -> float:
-        """Time of the latest event, seconds since the epoch; 0 before the first."""
+        """Time of the latest event of the run itself, seconds since the epoch; 0 before the first."""
         return self._time
 
     @property
@@ -118,6 +121,11 @@ class RunState:
     def probes(self) -> Sequence[ModelProbed]:
         """The whole models that were measured, in the order of their measurement."""
         return tuple(self._probes)
+
+    @property
+    def recorded(self) -> Sequence[ScoreRecorded]:
+        """Scores that were added to the log after the run."""
+        return tuple(self._recorded)
 
     @property
     def selection(self) -> RatiosSelected | None:
@@ -321,6 +329,9 @@ class RunState:
         self._failed = event
         self._phase = "failed"
         self._progress = None
+
+    def _apply_score_recorded(self, event: ScoreRecorded) -> None:
+        self._recorded.append(event)
 
     def _row(self, layer: str) -> dict[float, EvalScored]:
         if layer not in self._cells:

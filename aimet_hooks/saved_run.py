@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import numbers
+import time
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aimet_hooks import recordings, selection
-from aimet_hooks.errors import RecordingError, ResultsDirError, TargetError, UnknownNameError, nearest
+from aimet_hooks import event_log, recordings, selection
+from aimet_hooks.errors import RecordingError, ResultsDirError, TargetError, UnknownNameError, UsageError, nearest
+from aimet_hooks.events import ScoreRecorded
 from aimet_hooks.run_state import RunState
 from aimet_hooks.strategies import RULES, GreedySelection
 
@@ -83,6 +86,7 @@ class SavedRun:
 
     def __init__(self, state: RunState, path: Path) -> None:
         self.state = state
+        self._log = path / event_log.FILE_NAME if path.is_dir() else path
         if state.baseline is None or state.exploration is None:
             raise RecordingError(f"{path} has no table of scores with a baseline; let the exploration begin first")
         cells = [cell for row in state.scores.values() for cell in row.values()]
@@ -95,6 +99,30 @@ class SavedRun:
             [Fraction(self._cost_of(cell) or 0) for cell in cells]
             + [Fraction(state.cost(layer)) for layer in state.layers]
         )
+
+    def record_score(self, label: str, score: float) -> None:
+        """Add to the log what was found out later, as the score of the fine-tuned result.
+
+        Args:
+            label: What was scored, as "fine-tuned".
+            score: In the unit of the run's scores.
+
+        Raises:
+            UsageError: If the label is empty, the score no finite number, or the run has not ended.
+            ResultsDirError: If the log cannot be written.
+        """
+        if not (isinstance(label, str) and label.strip()):
+            raise UsageError(f"label is {label!r}; say what was scored, as record_score('fine-tuned', 0.75)")
+        given: Any = score
+        if isinstance(given, bool) or not isinstance(given, numbers.Real) or not math.isfinite(float(given)):
+            raise UsageError(f"score is {score!r}; give one finite number, in the unit of the run's scores")
+        if self.state.finished is None and self.state.failed is None:
+            raise UsageError(f"{self._log} is of a run that has not ended; record scores when it has")
+        last = max((event.seq for event in recordings.read(self._log)), default=-1)
+        event = ScoreRecorded(label=label, score=float(score))
+        placed = event.placed(run_id=self.state.run_id, seq=last + 1, time=time.time())
+        event_log.add(self._log, placed)
+        self.state.apply(placed)
 
     def smallest_within(self, max_drop: float) -> ModelProbed:
         """The smallest of the models that the run measured whose score is within a drop; nothing is predicted here.

@@ -22,6 +22,7 @@ from aimet_hooks.events import (
     RunFailed,
     RunFinished,
     RunStarted,
+    ScoreRecorded,
 )
 
 if TYPE_CHECKING:
@@ -85,9 +86,17 @@ def run_of_strange_names() -> list[Event]:
     return finished_run(STRANGE_NAMES, skipped="skipped \ud800 <i>")
 
 
+def run_with_a_recorded_score() -> list[Event]:
+    """A finished run to whose log a score was added later."""
+    run = finished_run()
+    later = ScoreRecorded(label="fine-tuned <b>", score=0.875)
+    return [*run, later.placed(run_id=run[0].run_id, seq=run[-1].seq + 1, time=BEGIN + 90_000)]
+
+
 SAMPLE_RUNS: Mapping[str, Callable[[], list[Event]]] = MappingProxyType(
     {
         "a finished run": finished_run,
+        "a run with a recorded score": run_with_a_recorded_score,
         "a failed run": failed_run,
         "a bare table": bare_table,
         "a run of strange names": run_of_strange_names,

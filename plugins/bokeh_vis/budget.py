@@ -9,9 +9,10 @@ from bokeh.models.annotations import Span
 from bokeh.models.widgets.markups import Div
 from bokeh.plotting import figure
 
-from aimet_hooks.events import BaselineScored, ModelProbed, RatiosSelected, RunFinished, RunStarted
+from aimet_hooks.events import BaselineScored, ModelProbed, RatiosSelected, RunFinished, RunStarted, ScoreRecorded
 from aimet_hooks.presentation import wording
 from aimet_hooks.presentation.score_scale import ScoreScale
+from aimet_hooks.presentation.text import clean
 from bokeh_vis import curves, markup, theme
 
 if TYPE_CHECKING:
@@ -21,15 +22,17 @@ if TYPE_CHECKING:
     from aimet_hooks.run_state import RunState
     from bokeh_vis.parts import Parts
 
-FIGURE, MEASURED, PREDICTED = "budget_figure", "budget_measured", "budget_predicted"
+FIGURE, MEASURED, PREDICTED, RECORDED = "budget_figure", "budget_measured", "budget_predicted", "budget_recorded"
 HEADING, TARGET, SPAN = "budget_heading", "budget_target", "budget_span"
 HEIGHT = 260
-MEASURED_COLOUR, PREDICTED_COLOUR = theme.CURVES[0], theme.CURVES[1]
+MEASURED_COLOUR, PREDICTED_COLOUR, RECORDED_COLOUR = theme.CURVES[:3]
 
 
 def build(sheet: InlineStyleSheet) -> Column:
     """A curve without any point."""
-    measured, predicted = (ColumnDataSource(name=name, data=_points([])) for name in (MEASURED, PREDICTED))
+    measured, predicted, recorded = (
+        ColumnDataSource(name=name, data=_points([])) for name in (MEASURED, PREDICTED, RECORDED)
+    )
     plot = figure(
         name=FIGURE,
         height=HEIGHT,
@@ -47,12 +50,19 @@ def build(sheet: InlineStyleSheet) -> Column:
     plot.line("x", "y", source=measured, color=MEASURED_COLOUR, line_width=2.5)
     promised = plot.scatter("x", "y", source=predicted, color=PREDICTED_COLOUR, size=6, marker="square")
     found = plot.scatter("x", "y", source=measured, color=MEASURED_COLOUR, size=9)
+    later = plot.scatter("x", "y", source=recorded, color=RECORDED_COLOUR, size=13, marker="star")
     plot.add_tools(
-        HoverTool(renderers=[found, promised], tooltips=[("model", "@what"), ("kept", "@x{0.000}"), ("score", "@text")])
+        HoverTool(
+            renderers=[found, promised, later], tooltips=[("model", "@what"), ("kept", "@x{0.000}"), ("score", "@text")]
+        )
     )
     plot.add_layout(Span(name=TARGET, dimension="height", line_color=theme.TEXT, line_dash="dotted", visible=False))
     curves.style(plot, x="share of the model's cost that is kept", y="score")
     return theme.card(theme.words(HEADING, sheet), plot, sheet=sheet)
+
+
+_SHOWN = (RunStarted, BaselineScored, ModelProbed, RatiosSelected, RunFinished, ScoreRecorded)
+"""Events that change the curve."""
 
 
 class Budget:
@@ -66,6 +76,7 @@ class Budget:
         self._plot = parts.get(FIGURE, figure)
         self._measured = parts.get(MEASURED, ColumnDataSource)
         self._predicted = parts.get(PREDICTED, ColumnDataSource)
+        self._recorded = parts.get(RECORDED, ColumnDataSource)
         self._heading = parts.get(HEADING, Div)
         self._target = parts.get(TARGET, Span)
         self._span = parts.get(SPAN, ColumnDataSource)
@@ -77,7 +88,7 @@ class Budget:
 
     def hear(self, event: Event) -> None:
         """Remember that there is something to draw."""
-        if isinstance(event, (RunStarted, BaselineScored, ModelProbed, RatiosSelected, RunFinished)):
+        if isinstance(event, _SHOWN):
             self.forget()
 
     def draw(self, run: RunState) -> None:
@@ -89,6 +100,7 @@ class Budget:
         measured, predicted = _measured(run), _predicted(run)
         self._measured.data = _points(measured, scale)
         self._predicted.data = _points(predicted, scale)
+        self._recorded.data = _points(_recorded(run), scale)
         curves.draw_span(self._span, scale)
         self._plot.visible = len(measured) > 1
         wanted = wording.target(run)
@@ -108,9 +120,18 @@ def _measured(run: RunState) -> list[Point]:
     ]
     if run.baseline is not None:
         points.append((1.0, run.baseline.score, "the original model"))
-    if run.finished is not None and run.selection is not None and run.selection.achieved_comp_ratio is not None:
-        points.append((run.selection.achieved_comp_ratio, run.finished.compressed_score, "the result"))
+    if run.finished is not None and _kept(run) is not None:
+        points.append((_kept(run) or 0.0, run.finished.compressed_score, "the result"))
     return sorted(points)
+
+
+def _recorded(run: RunState) -> list[Point]:
+    kept = _kept(run)
+    return [] if kept is None else [(kept, event.score, clean(event.label)) for event in run.recorded]
+
+
+def _kept(run: RunState) -> float | None:
+    return run.selection.achieved_comp_ratio if run.selection is not None else None
 
 
 def _predicted(run: RunState) -> list[Point]:
@@ -137,6 +158,8 @@ def _words(run: RunState, *, has_points: bool, has_target: bool) -> str:
         parts = ["solid: measured"]
         if run.probes:
             parts.append("dashed: predicted from layers one at a time, which is optimistic")
+        if run.recorded:
+            parts.append("star: recorded later")
         if has_target:
             parts.append("dotted: target")
         words = " · ".join(parts)

@@ -86,6 +86,7 @@ def test_models_that_were_measured_are_as_they_were() -> None:
     smallest = min(within, key=lambda probe: probe.achieved_comp_ratio)
     assert smallest.comp_ratios == run.selection.comp_ratios
     assert smallest.score == run.finished.compressed_score
+    assert [(event.label, event.score) for event in run.recorded] == [("fine-tuned", 0.9986)]
 
 
 @pytest.mark.parametrize(

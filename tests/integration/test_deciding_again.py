@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from aimet_hooks import (
     compress_model,
     demo,
     load_run,
+    recordings,
 )
 from aimet_hooks.adapters.onnx_graph.session_options import with_threads
 from aimet_hooks.cli import main
@@ -200,6 +202,51 @@ def test_a_drop_that_cannot_be_kept_is_said_with_what_was_measured() -> None:
 def test_wrong_numbers_are_named(arguments: dict[str, Any], text: str) -> None:
     with pytest.raises(UsageError, match=text):
         GreedySelection(**arguments)
+
+
+# ---- what is found out later ----
+
+
+def test_a_score_that_is_recorded_later_is_in_the_log_and_changes_nothing_else(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    before = load_run(tmp_path / "run").state
+    for saved in (load_run(tmp_path / "run"), load_run(tmp_path / "run" / "events.jsonl")):
+        saved.record_score("fine-tuned", 0.75)
+    state = load_run(tmp_path / "run").state
+    assert [(event.label, event.score) for event in state.recorded] == [("fine-tuned", 0.75)] * 2
+    assert [event.seq for event in recordings.read(tmp_path / "run")] == list(range(state.recorded[-1].seq + 1))
+    assert (state.phase, state.time, state.finished) == ("finished", before.time, before.finished)
+    assert load_run(tmp_path / "run").select(target_comp_ratio=0.3) == load_run(run).select(target_comp_ratio=0.3)
+
+
+def test_a_score_is_added_behind_a_torn_line(run: Path, tmp_path: Path) -> None:
+    log = tmp_path / "events.jsonl"
+    log.write_bytes((run / "events.jsonl").read_bytes() + b'{"event": "eval_sc')
+    load_run(log).record_score("measured on the phone", 1)
+    assert load_run(log).state.recorded[0].label == "measured on the phone"
+
+
+@pytest.mark.parametrize(
+    ("label", "score", "text"),
+    [
+        ("", 0.5, "label is ''; say what was scored"),
+        ("x", float("nan"), "score is nan; give one finite number"),
+        ("x", "0.5", "score is '0.5'; give one finite number"),
+        ("x", True, "score is True; give one finite number"),
+    ],
+)
+def test_what_is_no_score_is_refused(run: Path, label: str, score: Any, text: str) -> None:
+    content = (run / "events.jsonl").read_bytes()
+    with pytest.raises(UsageError, match=text):
+        load_run(run).record_score(label, score)
+    assert (run / "events.jsonl").read_bytes() == content
+
+
+def test_a_run_that_goes_on_takes_no_score(run: Path, tmp_path: Path) -> None:
+    lines = (run / "events.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "events.jsonl").write_text("".join(lines[: len(lines) // 2]))
+    with pytest.raises(UsageError, match="has not ended; record scores when it has"):
+        load_run(tmp_path).record_score("early", 0.5)
 
 
 # ---- aimet-hooks select, aimet-hooks apply ----
