@@ -127,17 +127,17 @@ def picture_runs(browser: Browser, url: str, folder: Path, runs: Path) -> None:
     """The list of runs, and two of them side by side."""
     accuracy = PausingAccuracy()
     accuracy.let(10_000)
-    for name, scheme, target in (("spatial-0.4", None, 0.4), ("weight-0.5", WeightSvd(), 0.5)):
+    for name, scheme, target in (("spatial-0.3", None, 0.3), ("weight-0.3", WeightSvd(), 0.3)):
         options = {} if scheme is None else {"compress_scheme": scheme}
         selection = GreedySelection(target_comp_ratio=target)
         compress(accuracy, results_dir=runs / name, run_name=name, selection=selection, **options)
     tabs = open_tabs(browser, f"{url}runs")
     for tab in tabs.values():
-        tab.get_by_text("weight-0.5").first.wait_for()
+        tab.get_by_text("weight-0.3").first.wait_for()
         tab.locator(".slick-row").nth(2).wait_for()
     take(tabs, "runs", folder)
     close(tabs)
-    tabs = open_tabs(browser, f"{url}compare?a=digits-demo&b=weight-0.5")
+    tabs = open_tabs(browser, f"{url}compare?a=digits-demo&b=weight-0.3")
     for tab in tabs.values():
         tab.locator(".slick-row").nth(7).wait_for()
     take(tabs, "comparison", folder)

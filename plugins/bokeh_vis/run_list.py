@@ -12,6 +12,7 @@ from aimet_hooks.presentation import quantities, wording
 from aimet_hooks.presentation.score_scale import ScoreScale
 from aimet_hooks.presentation.text import clean
 from bokeh_vis import markup, progress, tables, theme
+from bokeh_vis.pareto import Pareto
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -69,7 +70,9 @@ class RunList:
         document.js_on_event(DocumentReady, offer)
         self._source.js_on_change("data", offer)
         self._source.selected.js_on_change("indices", offer)
-        root = theme.page(theme.card(self._heading, self._compare, self._table, sheet=sheet), sheet=sheet)
+        self._pareto = Pareto(sheet)
+        listed = theme.card(self._heading, self._compare, self._table, sheet=sheet)
+        root = theme.page(listed, self._pareto.card, sheet=sheet)
         theme.keep_private(root)
         document.title = "runs · aimet-hooks"
         document.add_root(root)
@@ -86,6 +89,7 @@ class RunList:
             self._source.data = data
             self._table.height = tables.height(len(rows), ROWS_SEEN)
         self._table.visible = bool(rows)
+        self._pareto.draw(run.state for run in runs)
         where = f'<span class="muted">below {markup.escaped(str(self._directory.root))}</span>'
         words = f'<div class="title"><h1>Runs</h1>{where}</div>'
         self._compare.visible = len(rows) > 1

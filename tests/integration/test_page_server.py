@@ -193,6 +193,8 @@ def test_two_runs_are_ticked_and_compared(server: PageServer, root: Path, open_t
     for name in ("first", "second"):
         row = listed.locator(".slick-row", has=listed.get_by_role("link", name=name, exact=True))
         row.locator(".slick-cell.l0").click()
+    listed.wait_for_function("Bokeh.documents[0].get_model_by_name('pareto_points').data.x.length === 2")
+    listed.get_by_text("Size against score").wait_for()
     listed.get_by_role("link", name="Compare the two ticked runs").click()
     listed.wait_for_url(re.compile(r"/compare\?a="))
     wait_for_differences(listed)
