@@ -12,7 +12,7 @@ from aimet_hooks.events import LayerCompressed, RatiosSelected, RunStarted
 from aimet_hooks.presentation import quantities, wording
 from aimet_hooks.presentation.score_scale import ScoreScale
 from aimet_hooks.presentation.text import layer_name
-from bokeh_vis import markup, tables, theme
+from bokeh_vis import markup, next_step, tables, theme
 
 if TYPE_CHECKING:
     from bokeh.models import Column, InlineStyleSheet
@@ -34,7 +34,7 @@ SAVED = (
 )
 FIELDS = (
     *("number", "layer", "ratio", "bar", "look", "title", "score", "rank"),
-    *("achieved", "saved", "macs", "macs_text", "weights", "weights_text"),
+    *("saved", "next", "macs", "macs_text", "weights", "weights_text"),
 )
 
 
@@ -43,17 +43,19 @@ def build(sheet: InlineStyleSheet) -> Column:
     empty: dict[str, Any] = {field: [] for field in FIELDS}
     score = tables.score_column("score", 64)
     score.title, score.visible = "score", True
+    step = tables.score_column("next", 108)
+    step.title, step.visible = "next step", True
     table = tables.table(
         TABLE,
         ColumnDataSource(name=SOURCE, data=empty),
         [
             tables.column("number", "#", 34, tables.NUMBER),
             tables.column("layer", "layer", 150, tables.NAME),
-            tables.column("ratio", "ratio kept", 140, RATIO),
+            tables.column("ratio", "ratio kept", 120, RATIO),
             score,
             tables.column("rank", "rank", 46, tables.NUMBER),
-            tables.column("achieved", "achieved", 72, tables.NUMBER),
             tables.column("saved", "saves", 60, SAVED),
+            step,
             tables.column("macs", "MACs", 150, TEXT_OF.format(field="macs")),
             tables.column("weights", "weights", 150, TEXT_OF.format(field="weights")),
         ],
@@ -132,7 +134,10 @@ def _heading(run: RunState) -> str:
         words.append(f"{quantities.share(run.selection.achieved_comp_ratio)} of the {wording.metric(run)} kept")
     if run.selection.target_comp_ratio is not None:
         words.append(f"target {quantities.ratio(run.selection.target_comp_ratio)}")
-    return markup.heading("Chosen ratios", markup.escaped(" · ".join(words)))
+    heading = markup.heading("Chosen ratios", markup.escaped(" · ".join(words)))
+    what = f"what one ratio less would change: points, for how much of the {wording.metric(run)}"
+    explained = f"Next step: {what}. Sort by it to see where a cut costs least."
+    return f'{heading}<p class="muted">{markup.escaped(explained)}</p>' if run.exploration else heading
 
 
 def _row(run: RunState, scale: ScoreScale, number: int, layer: str) -> dict[str, Any]:
@@ -143,6 +148,7 @@ def _row(run: RunState, scale: ScoreScale, number: int, layer: str) -> dict[str,
     before = (info.macs, info.weights) if info else (None, None)
     macs_text, weights_text = _change(before[0], macs), _change(before[1], weights)
     kept = "left as it is" if ratio is None else f"ratio {quantities.ratio(ratio)}, rank {rank or 'not known'}"
+    kept += "" if achieved is None else f", which keeps {quantities.share(achieved)}"
     return {
         "number": number,
         "layer": layer_name(layer),
@@ -152,7 +158,7 @@ def _row(run: RunState, scale: ScoreScale, number: int, layer: str) -> dict[str,
         "title": f"{layer_name(layer)}: {kept}, MACs {macs_text}, weights {weights_text}",
         "score": _score(cell, scale),
         "rank": "" if rank is None else rank,
-        "achieved": "" if achieved is None else quantities.share(achieved),
+        "next": _next(run, layer),
         "saved": _saved(run, layer, macs, weights),
         "macs": macs,
         "macs_text": macs_text,
@@ -181,6 +187,15 @@ def _saved(run: RunState, layer: str, macs: float | None, weights: float | None)
     if cost is None or layer not in run.layers or not run.total_cost:
         return 0.0
     return round(100 * (run.cost(layer) - cost) / run.total_cost, 3)
+
+
+def _next(run: RunState, layer: str) -> str:
+    """The next step, sorted by what it costs for a percent of the model."""
+    step = next_step.of(run, layer)
+    if step is None:
+        return tables.cell(None, "", "")
+    text = f"{-step.points:+.2f} / {step.percent:.2g} %" if round(step.points, 2) else f"0 / {step.percent:.2g} %"
+    return tables.cell(100 * step.price, "", text, step.sentence(wording.metric(run)))
 
 
 def _change(before: float | None, after: float | None) -> str:
