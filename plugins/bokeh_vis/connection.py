@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import TYPE_CHECKING, Any, cast
 
 import bokeh
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from bokeh.protocol.messages.patch_doc import patch_doc
 
     from bokeh_vis.address import Address
+
+logger = logging.getLogger("bokeh_vis")
 
 CONNECT, PULL, PUSH, ROUNDTRIP = 3.0, 5.0, 10.0, 3.0
 """Seconds that the steps may take."""
@@ -168,6 +171,17 @@ class _Session(ClientSession):
         self._connection = _Connection(
             session=self, websocket_url=address.websocket, io_loop=loop, max_message_size=MESSAGE_BYTES
         )
+
+    def _handle_patch(self, message: patch_doc) -> None:
+        """Take in a change; one that cannot be taken in, as of models that somebody else just added, ends the session.
+
+        A server sends new models in full to one connection only; whoever connects anew gets all of them.
+        """
+        try:
+            super()._handle_patch(message)
+        except Exception:
+            logger.debug("a change of the page cannot be taken in", exc_info=True)
+            self._connection.close("a change cannot be taken in")
 
     @property
     def token(self) -> str:

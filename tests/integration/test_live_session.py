@@ -501,9 +501,10 @@ def test_a_run_that_ended_before_there_was_a_server_does_not_take_the_page_from_
     with server:
         wait_until(lambda: "scores=4" in text_on(server.url), "four scores of the newer run")
         newer.finish()
+        wait_until(lambda: ">done<" in text_on(server.url), "the end of the newer run")
         shown = text_on(server.url)
         assert "newer" in shown
-        assert ">done<" in shown
+        assert "scores=12" in shown
     assert not [text for text in warnings() if "taken over by 'ended before'" in text]
 
 
