@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bokeh.models import Column, ColumnDataSource, CustomJS
+from bokeh.models import Column, ColumnDataSource
 
 from aimet_hooks.presentation import quantities, wording
 from aimet_hooks.presentation.score_scale import ScoreScale
@@ -93,7 +93,7 @@ class Comparison:
         empty: dict[str, Any] = {field: [] for field in fields}
         self._source = ColumnDataSource(name="differences", data=empty)
         self._table = _table(self._source, columns, metrics, sheet)
-        self._source.js_on_change("data", CustomJS(args={"table": self._table}, code="table.view.change.emit()"))
+        self._source.js_on_change("data", tables.repainting(self._table))
         self._summary, self._heading = (theme.words(name, sheet) for name in ("summary", "differences_heading"))
         cards = theme.card(self._summary, sheet=sheet), theme.card(self._heading, self._table, sheet=sheet)
         self._root = theme.page(*cards, sheet=sheet)

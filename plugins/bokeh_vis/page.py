@@ -183,6 +183,7 @@ def _add_script(root: Column, quiet: Div) -> None:
         "table": parts.get(score_table.TABLE, DataTable),
         "choices": parts.get(chosen_ratios.SOURCE, ColumnDataSource),
         "choices_table": parts.get(chosen_ratios.TABLE, DataTable),
+        "skipped_table": parts.get(skipped_layers.TABLE, DataTable),
         "curves": parts.get(curves.LINES, ColumnDataSource),
         "points": parts.get(curves.POINTS, ColumnDataSource),
         "marks": parts.get(curves.MARKS, ColumnDataSource),
@@ -191,7 +192,7 @@ def _add_script(root: Column, quiet: Div) -> None:
         "quiet": quiet,
         "colours": list(theme.CURVES),
     }
-    tick = CustomJS(args=arguments, code=theme.script("ticks.js") + theme.script("tick.js"))
+    tick = CustomJS(args=arguments, code=theme.scripts("fit.js", "ticks.js", "tick.js"))
     source.js_on_change("data", tick)
     cells.selected.js_on_change("indices", tick)
     plot.js_on_change("inner_width", tick)

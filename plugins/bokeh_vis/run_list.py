@@ -62,10 +62,10 @@ class RunList:
         self._heading = theme.words("runs_heading", sheet)
         self._table = _table(self._source, sheet)
         self._compare = theme.words("compare", sheet, TICK_TWO)
-        self._source.js_on_change("data", CustomJS(args={"table": self._table}, code="table.view.change.emit()"))
+        self._source.js_on_change("data", tables.repainting(self._table))
         offer = CustomJS(
             args={"source": self._source, "compare": self._compare, "tick_two": TICK_TWO},
-            code=theme.script("ticks.js") + theme.script("compare.js"),
+            code=theme.scripts("ticks.js", "compare.js"),
         )
         document.js_on_event(DocumentReady, offer)
         self._source.js_on_change("data", offer)

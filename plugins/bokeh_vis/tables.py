@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bokeh.models import CustomJS
 from bokeh.models.widgets.tables import DataTable, HTMLTemplateFormatter, TableColumn
+
+from bokeh_vis import theme
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,6 +76,11 @@ def table(
         visible=False,
         stylesheets=[sheet],
     )
+
+
+def repainting(table: DataTable) -> CustomJS:
+    """What repaints a table whose values have changed, and fits its columns; Bokeh does not by itself."""
+    return CustomJS(args={"table": table}, code=theme.scripts("fit.js", "repaint.js"))
 
 
 def column(field: str, title: str, width: int, template: str = TEXT) -> TableColumn:

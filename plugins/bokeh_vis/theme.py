@@ -90,10 +90,9 @@ def keep_private(root: LayoutDOM) -> None:
         model.syncable = False
 
 
-@cache
-def script(name: str) -> str:
-    """The text of a script by the name of its file."""
-    return _text(f"scripts/{name}")
+def scripts(*names: str) -> str:
+    """The texts of scripts by the names of their files; later ones use the functions of earlier ones."""
+    return "\n".join(_text(f"scripts/{name}") for name in names)
 
 
 @cache

@@ -22,6 +22,15 @@ IMG = "<img src=x onerror=alert(1)>"
 DEMO_CELLS = 72
 
 
+COLUMNS_FIT = """(table) => {
+  const meant = new Map(table.columns.map((column) => [column.field, column.width]))
+  const columns = Bokeh.index.find_one(table).grid.getColumns().filter((column) => meant.has(column.field))
+  const shares = columns.map((column) => column.width / meant.get(column.field))
+  return Math.max(...shares) < 1.25 * Math.min(...shares)
+}"""
+"""Whether the columns of a table are in proportion: they drift with every layout that Bokeh makes by itself."""
+
+
 def run_demo(url: str) -> subprocess.Popen[str]:
     """The demo of the package, as a user starts it, kept alive at its end like a notebook."""
     program = (
@@ -84,6 +93,7 @@ def test_a_second_run_takes_the_place_of_the_first_in_open_tabs(
         wait_for(page, "scores() === 16 && data('choices').ratio.length === 2")
         assert data(page, "cells")["layer"] == ["a", "b"]
         assert page.evaluate("window.was_not_reloaded")
+        wait_for(page, f"['score_table', 'choice_table'].every((name) => ({COLUMNS_FIT})(model(name)))")
         assert page.locator(".slick-header-column:visible", has_text="0.8889").count() == 1
 
 

@@ -1,7 +1,7 @@
 // All that a tab derives from the page by itself. Runs when the page was drawn (control), when layers were ticked
 // (cells.selected) and when the tab has been laid out (figure); the state of the tab is kept on the window.
 //
-// control, cells, table, choices, choices_table, curves, points, marks, baseline, figure, quiet, colours: models, values
+// control, cells, table, choices, choices_table, skipped_table, curves, points, marks, baseline, figure, quiet, colours: models, values
 
 const tab = window.aimet_hooks_tab ??= {heard: 0, beat: null, reloads: control.data.reloads[0], dirty: new Set(), lost: false}
 const columns = table.columns.slice(3).filter((column) => column.visible)
@@ -143,4 +143,5 @@ if (control.data.reloads[0] > tab.reloads) {
   setTimeout(() => location.reload(), 1000)
 }
 repaint()
+for (const shown of [table, choices_table, skipped_table]) fit_columns(shown)
 draw_curves()
