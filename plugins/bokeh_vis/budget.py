@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bokeh.models import ColumnDataSource, HoverTool, Range1d
+from bokeh.models import ColumnDataSource, HoverTool
 from bokeh.models.annotations import Span
 from bokeh.models.widgets.markups import Div
 from bokeh.plotting import figure
@@ -13,7 +13,7 @@ from aimet_hooks.events import BaselineScored, ModelProbed, RatiosSelected, RunF
 from aimet_hooks.presentation import wording
 from aimet_hooks.presentation.score_scale import ScoreScale
 from aimet_hooks.presentation.text import clean
-from bokeh_vis import curves, markup, theme
+from bokeh_vis import markup, plots, theme
 
 if TYPE_CHECKING:
     from bokeh.models import Column, InlineStyleSheet
@@ -33,19 +33,9 @@ def build(sheet: InlineStyleSheet) -> Column:
     measured, predicted, recorded = (
         ColumnDataSource(name=name, data=_points([])) for name in (MEASURED, PREDICTED, RECORDED)
     )
-    plot = figure(
-        name=FIGURE,
-        height=HEIGHT,
-        sizing_mode="stretch_width",
-        x_range=Range1d(start=0, end=1.02),
-        background_fill_color=None,
-        border_fill_color=None,
-        outline_line_color=None,
-        tools="",
-        toolbar_location=None,
-        visible=False,
-    )
-    curves.add_span(plot, SPAN)
+    plot = plots.plot(FIGURE, x="share of the model's cost that is kept", y="score", height=HEIGHT)
+    plot.visible = False
+    plots.add_span(plot, SPAN)
     plot.line("x", "y", source=predicted, color=PREDICTED_COLOUR, line_width=2, line_dash="dashed")
     plot.line("x", "y", source=measured, color=MEASURED_COLOUR, line_width=2.5)
     promised = plot.scatter("x", "y", source=predicted, color=PREDICTED_COLOUR, size=6, marker="square")
@@ -57,7 +47,6 @@ def build(sheet: InlineStyleSheet) -> Column:
         )
     )
     plot.add_layout(Span(name=TARGET, dimension="height", line_color=theme.TEXT, line_dash="dotted", visible=False))
-    curves.style(plot, x="share of the model's cost that is kept", y="score")
     return theme.card(theme.words(HEADING, sheet), plot, sheet=sheet)
 
 
@@ -101,7 +90,7 @@ class Budget:
         self._measured.data = _points(measured, scale)
         self._predicted.data = _points(predicted, scale)
         self._recorded.data = _points(_recorded(run), scale)
-        curves.draw_span(self._span, scale)
+        plots.draw_span(self._span, scale)
         self._plot.visible = len(measured) > 1
         wanted = wording.target(run)
         if wanted is not None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from bokeh.models import ColumnDataSource, HoverTool, Range1d
+from bokeh.models import ColumnDataSource, HoverTool
 from bokeh.models.annotations import Legend, LegendItem, Span, Title
 from bokeh.models.widgets.markups import Div
 from bokeh.plotting import figure
 
 from aimet_hooks.presentation.score_scale import ScoreScale
-from bokeh_vis import markup, score_table, tables, theme
+from bokeh_vis import markup, plots, score_table, tables, theme
 
 if TYPE_CHECKING:
     from bokeh.models import Column, InlineStyleSheet
@@ -31,24 +31,18 @@ def build(sheet: InlineStyleSheet) -> Column:
     dots: dict[str, Any] = {"x": [], "y": [], "name": [], "color": [], "text": []}
     lines = ColumnDataSource(name=LINES, data={"xs": [], "ys": [], "name": [], "color": []})
     points, marks = (ColumnDataSource(name=name, data=dict(dots)) for name in (POINTS, MARKS))
-    plot = figure(
-        name=FIGURE,
+    plot = plots.plot(
+        FIGURE,
+        x="ratio: share of the layer's cost that is kept",
+        y="score",
         height=EMPTY,
-        sizing_mode="stretch_width",
-        x_range=Range1d(start=0, end=1.02),
-        background_fill_color=None,
-        border_fill_color=None,
-        outline_line_color=None,
-        title=Title(text="", text_color=theme.TEXT, text_font_style="normal"),
         tools="pan,box_zoom,wheel_zoom,reset,save",
-        toolbar_location="right",
     )
-    plot.toolbar.logo = None
-    plot.toolbar.autohide = True
+    plot.title = Title(text="", text_color=theme.TEXT, text_font_style="normal")
     drawn = plot.multi_line("xs", "ys", source=lines, line_color="color", line_width=2.5, line_join="round")
     dotted = plot.scatter("x", "y", source=points, color="color", size=7)
     starred = plot.scatter("x", "y", source=marks, color="color", size=15, marker="diamond", line_color=theme.TEXT)
-    add_span(plot, SPAN)
+    plots.add_span(plot, SPAN)
     tips = [("layer", "@name"), ("ratio", "@x{0.[0000]}"), ("score", "@text")]
     plot.add_tools(HoverTool(renderers=[dotted, starred], tooltips=tips))
     legend = Legend(
@@ -64,38 +58,11 @@ def build(sheet: InlineStyleSheet) -> Column:
     plot.add_layout(legend, "above")
     plot.add_layout(_line(BASELINE, "solid"))
     plot.add_layout(_line(THRESHOLD, "dashed"))
-    style(plot, x="ratio: share of the layer's cost that is kept", y="score")
     return theme.card(theme.words(HEADING, sheet), plot, sheet=sheet, look="wide")
 
 
 def _line(name: str, dash: str) -> Span:
     return Span(name=name, dimension="width", line_color=theme.TEXT, line_dash=dash, line_width=1.5, visible=False)
-
-
-def style(plot: figure, *, x: str, y: str) -> None:
-    """Axes and grid as all plots of a page have them, with what the axes show."""
-    for axis, label in ((plot.xaxis[0], x), (plot.yaxis[0], y)):
-        axis.axis_label = label
-        axis.axis_label_text_font_style = "normal"
-        axis.axis_label_text_color = axis.major_label_text_color = theme.TEXT
-        axis.axis_line_color = axis.major_tick_line_color = theme.LINE
-        axis.minor_tick_line_color = None
-    plot.grid.grid_line_color = theme.LINE
-    plot.grid.grid_line_alpha = 0.5
-
-
-def add_span(plot: figure, name: str) -> None:
-    """Two points that are seen by the axis of scores only, see ``draw_span``."""
-    plot.scatter("x", "y", source=ColumnDataSource(name=name, data={"x": [], "y": []}), alpha=0)
-
-
-def draw_span(span: ColumnDataSource, scale: ScoreScale | None) -> None:
-    """Set the least that the axis of scores shows, a point up and down: differences that are about noise stay small."""
-    ends: list[float] = []
-    if scale is not None and scale.baseline is not None:
-        ends = [scale.baseline - scale.point, scale.baseline + scale.point]
-    if span.data["y"] != ends:
-        span.data = {"x": [1.0] * len(ends), "y": ends}
 
 
 class Curves:
@@ -120,7 +87,7 @@ class Curves:
             if scale is not None and score is not None:
                 line.location = float(scale.text(score))  # as exact as the scores of the table
             line.visible = score is not None
-        draw_span(self._span, scale)
+        plots.draw_span(self._span, scale)
         words = []
         if scale is not None and scale.baseline is not None:
             words.append(f"solid line: baseline {scale.text(scale.baseline)}")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bokeh.models import ColumnDataSource, HoverTool, Range1d
-from bokeh.plotting import figure
+from bokeh.models import ColumnDataSource, HoverTool
 
 from aimet_hooks.presentation import wording
 from aimet_hooks.presentation.score_scale import ScoreScale
 from aimet_hooks.presentation.text import clean
-from bokeh_vis import curves, markup, theme
+from bokeh_vis import markup, plots, theme
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,24 +36,17 @@ class Pareto:
     def __init__(self, sheet: InlineStyleSheet) -> None:
         self._points = ColumnDataSource(name="pareto_points", data=_data([]))
         self._line = ColumnDataSource(name="pareto_line", data={"x": [], "y": []})
-        plot = figure(
-            name="pareto_figure",
+        plot = plots.plot(
+            "pareto_figure",
+            x="share of the MACs that is kept",
+            y="points against the own baseline",
             height=HEIGHT,
-            sizing_mode="stretch_width",
-            x_range=Range1d(start=0, end=1.02),
-            background_fill_color=None,
-            border_fill_color=None,
-            outline_line_color=None,
             tools="pan,box_zoom,wheel_zoom,reset",
-            toolbar_location="right",
         )
-        plot.toolbar.logo = None
-        plot.toolbar.autohide = True
         plot.step("x", "y", source=self._line, mode="after", color=theme.CURVES[0], line_width=2, line_dash="dashed")
         dots = plot.scatter("x", "y", source=self._points, color=theme.CURVES[0], size=10)
         tips = [("run", "@name"), ("MACs kept", "@x{0.000}"), ("score", "@score"), ("against its baseline", "@change")]
         plot.add_tools(HoverTool(renderers=[dots], tooltips=tips))
-        curves.style(plot, x="share of the MACs that is kept", y="points against the own baseline")
         words = theme.words("pareto_heading", sheet, _HEADING)
         self.card = theme.card(words, plot, sheet=sheet)
         self.card.visible = False
