@@ -25,7 +25,7 @@ SOURCE, TABLE, HEADING = "choices", "choice_table", "choice_heading"
 ROWS_SEEN = 14
 RATIO = (
     f'<div class="ratio <%- look %>" title="<%- title %>">{tables.bar("bar")}'
-    '<%- value < 1 ? value : "as it is" %></div>'
+    '<b><%- value < 1 ? value : "as it is" %></b></div>'
 )
 TEXT_OF = '<span class="right" title="<%- title %>"><%- {field}_text %></span>'
 SAVED = (
@@ -43,21 +43,21 @@ def build(sheet: InlineStyleSheet) -> Column:
     empty: dict[str, Any] = {field: [] for field in FIELDS}
     score = tables.score_column("score", 64)
     score.title, score.visible = "score", True
-    step = tables.score_column("next", 108)
+    step = tables.score_column("next", 132)
     step.title, step.visible = "next step", True
     table = tables.table(
         TABLE,
         ColumnDataSource(name=SOURCE, data=empty),
         [
             tables.column("number", "#", 34, tables.NUMBER),
-            tables.column("layer", "layer", 150, tables.NAME),
-            tables.column("ratio", "ratio kept", 120, RATIO),
+            tables.column("layer", "layer", 146, tables.NAME),
+            tables.column("ratio", "ratio kept", 104, RATIO),
             score,
-            tables.column("rank", "rank", 46, tables.NUMBER),
-            tables.column("saved", "saves", 60, SAVED),
+            tables.column("rank", "rank", 42, tables.NUMBER),
+            tables.column("saved", "saves", 78, SAVED),
             step,
-            tables.column("macs", "MACs", 150, TEXT_OF.format(field="macs")),
-            tables.column("weights", "weights", 150, TEXT_OF.format(field="weights")),
+            tables.column("macs", "MACs", 144, TEXT_OF.format(field="macs")),
+            tables.column("weights", "weights", 144, TEXT_OF.format(field="weights")),
         ],
         sheet,
     )
@@ -194,7 +194,8 @@ def _next(run: RunState, layer: str) -> str:
     step = next_step.of(run, layer)
     if step is None:
         return tables.cell(None, "", "")
-    text = f"{-step.points:+.2f} / {step.percent:.2g} %" if round(step.points, 2) else f"0 / {step.percent:.2g} %"
+    points = f"{-step.points:+.{2 if abs(step.points) < 9.995 else 1}f}" if round(step.points, 2) else "0"
+    text = f"{points} / {step.percent:.2g} %"
     return tables.cell(100 * step.price, "", text, step.sentence(wording.metric(run)))
 
 

@@ -93,7 +93,7 @@ class Comparison:
         empty: dict[str, Any] = {field: [] for field in fields}
         self._source = ColumnDataSource(name="differences", data=empty)
         self._table = _table(self._source, columns, metrics, sheet)
-        self._source.js_on_change("data", tables.repainting(self._table))
+        tables.repaint_on_change(self._document, self._source, self._table)
         self._summary, self._heading = (theme.words(name, sheet) for name in ("summary", "differences_heading"))
         cards = theme.card(self._summary, sheet=sheet), theme.card(self._heading, self._table, sheet=sheet)
         self._root = theme.page(*cards, sheet=sheet)
@@ -104,7 +104,7 @@ class Comparison:
 def _ratio(side: str) -> str:
     """The template of a chosen ratio of one of the two runs."""
     bar = tables.bar(f"bar_{side}")
-    return f'<div class="ratio <%- look_{side} %>">{bar}<%- value %></div>'
+    return f'<div class="ratio <%- look_{side} %>">{bar}<b><%- value %></b></div>'
 
 
 def _table(

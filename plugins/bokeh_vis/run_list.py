@@ -41,7 +41,7 @@ FIELDS = (
 )
 LINK = '<a href="run?run=<%- key %>" title="<%- value %>"><%- value %></a>'
 STATE = '<div class="cell state <%- look %>"><%- value %></div>'
-PROGRESS = '<div class="share" title="<%- value %>"><i style="width: <%- Number(bar) %>%"></i><b><%- value %></b></div>'
+PROGRESS = f'<div class="share" title="<%- value %>">{tables.bar("bar")}<b><%- value %></b></div>'
 TICK_TWO = '<span class="muted">Tick two runs to compare them.</span>'
 EMPTY = "<p>No run has been found yet. Give runs a results directory below it, from any machine that shares it:</p>"
 
@@ -62,7 +62,7 @@ class RunList:
         self._heading = theme.words("runs_heading", sheet)
         self._table = _table(self._source, sheet)
         self._compare = theme.words("compare", sheet, TICK_TWO)
-        self._source.js_on_change("data", tables.repainting(self._table))
+        tables.repaint_on_change(document, self._source, self._table)
         offer = CustomJS(
             args={"source": self._source, "compare": self._compare, "tick_two": TICK_TWO},
             code=theme.scripts("ticks.js", "compare.js"),

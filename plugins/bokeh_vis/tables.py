@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bokeh.events import DocumentReady
 from bokeh.models import CustomJS
 from bokeh.models.widgets.tables import DataTable, HTMLTemplateFormatter, TableColumn
 
@@ -12,6 +13,7 @@ from bokeh_vis import theme
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bokeh.document import Document
     from bokeh.models import ColumnDataSource, InlineStyleSheet
 
 NAME = '<span class="name" title="<%- value %>"><bdi><%- value %></bdi></span>'
@@ -21,21 +23,21 @@ CELL = (
     '<% const [key, look, text, title = ""] = value.split("|") %>'
     '<div class="cell <%- look %>" title="<%- title %>"><%- text %></div>'
 )
-SHARE = (
-    '<div class="share" title="<%- value.toFixed(3) %> %"><i style="width: <%- Number(share_bar) %>%"></i>'
-    "<b><%- value > 0 && value < 0.1 ? value.toPrecision(1) : value.toFixed(1) %> %</b></div>"
-)
-"""A bar behind a number, so that both fit however narrow the column is."""
-
 HEADER, ROW = 28, 27
 """Pixels."""
 
 MIDDLE, WIDEST = 5_000_000, 9_999_999
 
 
-def bar(field: str, text_width: int = 62) -> str:
-    """A bar as long as a column's percentage, which leaves room for a text of so many pixels at its right."""
-    return f'<i style="width: calc((100% - {text_width}px) * <%- Number({field}) / 100 %>)"></i>'
+def bar(field: str) -> str:
+    """A bar as long as a column's percentage, behind a number: so both fit however narrow the column is."""
+    return f'<i style="width: <%- Number({field}) %>%"></i>'
+
+
+SHARE = (
+    f'<div class="share" title="<%- value.toFixed(3) %> %">{bar("share_bar")}'
+    "<b><%- value > 0 && value < 0.1 ? value.toPrecision(1) : value.toFixed(1) %> %</b></div>"
+)
 
 
 def cell(value: float | None, look: str, text: str, title: str = "") -> str:
@@ -78,9 +80,11 @@ def table(
     )
 
 
-def repainting(table: DataTable) -> CustomJS:
-    """What repaints a table whose values have changed, and fits its columns; Bokeh does not by itself."""
-    return CustomJS(args={"table": table}, code=theme.scripts("fit.js", "repaint.js"))
+def repaint_on_change(document: Document, source: ColumnDataSource, table: DataTable) -> None:
+    """Let a tab repaint a table, and fit its columns, when its values have changed; Bokeh does not by itself."""
+    repaint = CustomJS(args={"table": table}, code=theme.scripts("fit.js", "repaint.js"))
+    document.js_on_event(DocumentReady, repaint)
+    source.js_on_change("data", repaint)
 
 
 def column(field: str, title: str, width: int, template: str = TEXT) -> TableColumn:
