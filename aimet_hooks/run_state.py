@@ -272,6 +272,10 @@ class RunState:
         info = self.layers[layer]
         return info.weights if self._started and self._started.cost_metric == "memory" else info.macs
 
+    def cost_of(self, cell: EvalScored) -> float | None:
+        """What a layer costs as it was for a cell, in the run's cost metric; None where that was not recorded."""
+        return cell.weights if self._started and self._started.cost_metric == "memory" else cell.macs
+
     def _apply_run_started(self, event: RunStarted) -> None:
         self._reset()
         self._started = event

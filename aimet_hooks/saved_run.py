@@ -7,11 +7,11 @@ import math
 import numbers
 import time
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aimet_hooks import event_log, recordings, selection
+from aimet_hooks import event_log, recordings
+from aimet_hooks.choice_table import ChoiceTable
 from aimet_hooks.errors import RecordingError, ResultsDirError, TargetError, UnknownNameError, UsageError, nearest
 from aimet_hooks.events import ScoreRecorded
 from aimet_hooks.run_state import RunState
@@ -21,12 +21,9 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
     from decimal import Decimal
+    from fractions import Fraction
 
-    from aimet_hooks.events import EvalScored, ModelProbed
-    from aimet_hooks.strategies import TableSelection
-
-LARGEST_DENOMINATOR = 1_000_000
-"""MACs for one sample are those of a batch divided by its size, so they are fractions with a small denominator."""
+    from aimet_hooks.events import ModelProbed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,16 +86,19 @@ class SavedRun:
         self._log = path / event_log.FILE_NAME if path.is_dir() else path
         if state.baseline is None or state.exploration is None:
             raise RecordingError(f"{path} has no table of scores with a baseline; let the exploration begin first")
-        cells = [cell for row in state.scores.values() for cell in row.values()]
-        if not state.layers or any(self._cost_of(cell) is None for cell in cells):
+        fit = self._settings.get("use_monotonic_fit") is True
+        table = ChoiceTable.of(state, monotonic=fit)
+        if table is None:
             raise RecordingError(
                 f"{path} has scores and no costs; give the results directory or events.jsonl of a run of this package"
             )
+        self._table = table
         self._baseline = state.baseline.score
-        self._scale = _common_denominator(
-            [Fraction(self._cost_of(cell) or 0) for cell in cells]
-            + [Fraction(state.cost(layer)) for layer in state.layers]
-        )
+
+    @property
+    def _settings(self) -> Mapping[str, Any]:
+        recorded = self.state.settings.get("selection")
+        return recorded if isinstance(recorded, dict) else {}
 
     def record_score(self, label: str, score: float) -> None:
         """Add to the log what was found out later, as the score of the fine-tuned result.
@@ -146,64 +146,41 @@ class SavedRun:
             )
         return min(within, key=lambda probe: probe.achieved_comp_ratio)
 
-    def select(self, *, target_comp_ratio: float | Decimal | Fraction, rule: str | None = None) -> SavedSelection:
+    def select(
+        self,
+        *,
+        target_comp_ratio: float | Decimal | Fraction,
+        rule: str | None = None,
+        locked: Mapping[str, float | None] | None = None,
+    ) -> SavedSelection:
         """Choose ratios for a target.
 
         Args:
             target_comp_ratio: Share of the model's cost to keep, between 0 and 1.
             rule: "greedy" or "knapsack"; None: that of the run, greedy where its ratios were given by hand.
+            locked: Ratios that are given, by layer; None: left alone.
 
         Raises:
-            UsageError: If the target or the rule is none.
+            UsageError: If the target or the rule is none, or a locked layer has no score at its ratio.
             TargetError: If the scores of the table do not reach the target.
         """
-        strategy = self._strategy(target_comp_ratio, rule)
-        rows = self._rows(monotonic=strategy.use_monotonic_fit)
-        total = sum(self._scaled(self.state.cost(layer)) for layer in self.state.layers)
-        rest = total - sum(row[-1].cost for row in rows.values())
-        ratios = strategy.pick(rows, rest=rest, total=total).comp_ratios
-        taken = [next(choice for choice in row if choice.ratio == ratios[layer]) for layer, row in rows.items()]
-        lost = sum(row[-1].score - choice.score for row, choice in zip(rows.values(), taken, strict=True))
+        if rule is not None and rule not in RULES:
+            raise UnknownNameError(f"rule is {rule!r}, which is none{nearest(rule, RULES)}")
+        strategy = RULES.get(rule or str(self._settings.get("rule")), GreedySelection)(target_comp_ratio)
+        given, table = locked or {}, self._table
+        free = table.locked(given)
+        try:
+            ratios = {**given, **strategy.pick(free.rows, rest=free.rest, total=free.total).comp_ratios}
+        except TargetError as error:
+            raise (TargetError(f"{error}; or lock fewer layers") if given else error) from None
+        lost = table.score_loss(ratios)
         return SavedSelection(
-            comp_ratios={layer: ratios[layer] for layer in self.state.scores},
+            comp_ratios={layer: ratios[layer] for layer in table.rows},
             target_comp_ratio=float(strategy.target),
-            achieved_comp_ratio=(rest + sum(choice.cost for choice in taken)) / total,
+            achieved_comp_ratio=table.cost(ratios) / table.total,
             predicted_score=self._baseline + (lost if self.state.direction == "minimize" else -lost),
             rule=strategy.rule,
         )
-
-    def _strategy(self, target: float | Decimal | Fraction, rule: str | None) -> TableSelection:
-        if rule is not None and rule not in RULES:
-            raise UnknownNameError(f"rule is {rule!r}, which is none{nearest(rule, RULES)}")
-        recorded = self.state.settings.get("selection")
-        settings: Mapping[str, Any] = recorded if isinstance(recorded, dict) else {}
-        kind = RULES.get(rule or str(settings.get("rule")), GreedySelection)
-        return kind(target_comp_ratio=target, use_monotonic_fit=settings.get("use_monotonic_fit") is True)
-
-    def _rows(self, *, monotonic: bool) -> dict[str, list[selection.Choice]]:
-        """The choices of each layer, the last of them to leave it alone."""
-        return {
-            layer: selection.row_of_choices(
-                [
-                    (ratio, cell.score, self._scaled(self._cost_of(cell) or 0))
-                    for ratio, cell in sorted(row.items())
-                    if cell.score is not None
-                ],
-                baseline=self._baseline,
-                cost=self._scaled(self.state.cost(layer)),
-                higher_is_better=self.state.direction != "minimize",
-                monotonic=monotonic,
-            )
-            for layer, row in self.state.scores.items()
-        }
-
-    def _cost_of(self, cell: EvalScored) -> float | None:
-        started = self.state.started
-        return cell.weights if started is not None and started.cost_metric == "memory" else cell.macs
-
-    def _scaled(self, cost: float) -> int:
-        """A cost as an exact integer, so that a choice here is the one that the run itself would make."""
-        return int(Fraction(cost).limit_denominator(LARGEST_DENOMINATOR) * self._scale)
 
 
 def load_run(path: str | os.PathLike[str]) -> SavedRun:
@@ -219,7 +196,3 @@ def load_run(path: str | os.PathLike[str]) -> SavedRun:
     for event in recordings.read(path):
         state.apply(event)
     return SavedRun(state, Path(path))
-
-
-def _common_denominator(costs: list[Fraction]) -> int:
-    return math.lcm(*{cost.limit_denominator(LARGEST_DENOMINATOR).denominator for cost in costs})

@@ -10,11 +10,27 @@ import click
 from aimet_hooks.cli import arguments
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aimet_hooks.events import ModelProbed
     from aimet_hooks.run_state import RunState
     from aimet_hooks.saved_run import SavedSelection
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+class LockType(click.ParamType[tuple[str, float | None]]):
+    """A layer and its ratio as NAME=0.5, or NAME=none to leave it alone."""
+
+    name = "LAYER=RATIO"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float | None]:
+        """The layer and its ratio."""
+        layer, equals, ratio = str(value).rpartition("=")
+        try:
+            return layer, None if equals and ratio == "none" else float(ratio if equals else "")
+        except ValueError:
+            self.fail(f"{value!r} is no lock; give LAYER=RATIO as conv1=0.5, or LAYER=none", param, ctx)
 
 
 @click.command()
@@ -24,8 +40,17 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--max-drop", type=float, help="In its place: the smallest model that RUN measured and that loses no more."
 )
 @click.option("--rule", type=click.Choice(["greedy", "knapsack"]), help="How to choose.  [default: as the run did]")
+@click.option("--lock", multiple=True, type=LockType(), help="Keep a layer at a ratio; repeatable.")
 @click.option("-o", "--output", required=True, type=_FILE, metavar="RATIOS.json", help="Where the ratios go.")
-def select(run: Path, *, target: float | None, max_drop: float | None, rule: str | None, output: Path) -> None:
+def select(
+    run: Path,
+    *,
+    target: float | None,
+    max_drop: float | None,
+    rule: str | None,
+    lock: Sequence[tuple[str, float | None]],
+    output: Path,
+) -> None:
     """Choose ratios for another target from RUN, a results directory or events.jsonl; evaluates nothing."""
     from aimet_hooks import load_run
     from aimet_hooks.errors import UsageError
@@ -33,9 +58,11 @@ def select(run: Path, *, target: float | None, max_drop: float | None, rule: str
 
     if (target is None) == (max_drop is None):
         raise UsageError("give one of --target R and --max-drop D")
+    if lock and target is None:
+        raise UsageError("--lock goes with --target: --max-drop takes one of the models that the run measured")
     saved = load_run(run)
     if target is not None:
-        chosen = saved.select(target_comp_ratio=target, rule=rule)
+        chosen = saved.select(target_comp_ratio=target, rule=rule, locked=dict(lock))
         ratios, said = chosen.comp_ratios, _predicted(saved.state, chosen)
     else:
         probe = saved.smallest_within(max_drop or 0.0)

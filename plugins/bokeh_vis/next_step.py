@@ -49,9 +49,9 @@ def of(run: RunState, layer: str) -> NextStep | None:
     now = None if chosen is None else row.get(chosen)
     if scale.baseline is None or not run.total_cost or layer not in run.layers or (chosen is not None and now is None):
         return None
-    cost = run.cost(layer) if now is None else _cost(run, now)
+    cost = run.cost(layer) if now is None else run.cost_of(now)
     lost = 0.0 if now is None else _lost(scale, now)
-    cheaper = [(after, cell) for cell in row.values() if (after := _cost(run, cell)) is not None]
+    cheaper = [(after, cell) for cell in row.values() if (after := run.cost_of(cell)) is not None]
     if cost is None or lost is None:
         return None
     below = [(after, cell) for after, cell in cheaper if after < cost and cell.score is not None]
@@ -60,10 +60,6 @@ def of(run: RunState, layer: str) -> NextStep | None:
     after, cell = max(below, key=lambda step: (step[0], -step[1].comp_ratio))
     then = _lost(scale, cell)
     return None if then is None else NextStep(cell.comp_ratio, then - lost, 100 * (cost - after) / run.total_cost)
-
-
-def _cost(run: RunState, cell: EvalScored) -> float | None:
-    return cell.weights if run.started and run.started.cost_metric == "memory" else cell.macs
 
 
 def _lost(scale: ScoreScale, cell: EvalScored) -> float | None:

@@ -105,6 +105,20 @@ def test_the_prediction_adds_up_what_single_layers_lose(run: Path) -> None:
     assert chosen.predicted_score == pytest.approx(state.baseline.score - lost)
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_locked_layers_keep_their_ratios_and_the_others_make_up_for_them(run: Path, rule: str) -> None:
+    saved = load_run(run)
+    free = saved.select(target_comp_ratio=0.6, rule=rule).comp_ratios
+    first, second, *_ = (layer for layer, ratio in free.items() if ratio is not None)
+    locked = {first: 0.9, second: None}
+    chosen = saved.select(target_comp_ratio=0.6, rule=rule, locked=locked)
+    assert {layer: chosen.comp_ratios[layer] for layer in locked} == locked
+    assert list(chosen.comp_ratios) == list(free)
+    assert chosen.achieved_comp_ratio <= 0.6
+    same = saved.select(target_comp_ratio=0.6, rule=rule, locked={first: free[first]})
+    assert same.comp_ratios[first] == free[first]
+
+
 def test_a_run_that_goes_on_can_be_asked(run: Path, tmp_path: Path) -> None:
     lines = (run / "events.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "events.jsonl").write_text("".join(lines[: len(lines) // 2]))
@@ -117,6 +131,9 @@ def test_a_run_that_goes_on_can_be_asked(run: Path, tmp_path: Path) -> None:
     [
         ({"target_comp_ratio": 1.2}, UsageError, "it must lie between 0 and 1"),
         ({"target_comp_ratio": 0.01}, TargetError, "the lowest ratio is 0.095; raise the target"),
+        ({"target_comp_ratio": 0.1, "locked": {"block1.conv1": None}}, TargetError, "or lock fewer layers"),
+        ({"target_comp_ratio": 0.5, "locked": {"stm": 0.5}}, UnknownNameError, "'stm' is not in the table.*stem"),
+        ({"target_comp_ratio": 0.5, "locked": {"stem": 0.55}}, UsageError, "no score at ratio 0.55; it has .* 0.5"),
         ({"target_comp_ratio": 0.5, "rule": "greedi"}, UnknownNameError, "'greedi', which is none.*greedy"),
     ],
 )
@@ -314,6 +331,20 @@ def test_select_takes_the_smallest_measured_model_within_a_drop(
     assert json.loads(ratios.read_text()) == probe.comp_ratios
     assert main(["select", str(run), "--max-drop", "0", "--target", "0.5", "-o", str(ratios)]) == 2
     assert "give one of --target R and --max-drop D" in capsys.readouterr().err
+
+
+def test_select_locks_layers(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ratios = tmp_path / "ratios.json"
+    line = ["select", str(run), "--target", "0.4", "-o", str(ratios), "--lock"]
+    assert main([*line, "stem=0.9", "--lock", "block1.conv1=none"]) == 0
+    chosen = json.loads(ratios.read_text())
+    assert (chosen["stem"], chosen["block1.conv1"]) == (0.9, None)
+    capsys.readouterr()
+    for wrong, text in (("stem", "'stem' is no lock"), ("stem=x", "'stem=x' is no lock"), ("steem=0.5", "'steem'")):
+        assert main([*line, wrong]) == 2
+        assert text in capsys.readouterr().err
+    assert main(["select", str(run), "--max-drop", "0.01", "-o", str(ratios), "--lock", "stem=0.9"]) == 2
+    assert "--lock goes with --target" in capsys.readouterr().err
 
 
 def test_select_says_what_it_cannot_read_or_write(

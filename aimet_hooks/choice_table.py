@@ -1,0 +1,106 @@
+"""What a recorded exploration leaves to choose from: for every layer its scores and costs, as the selection takes them.
+
+Costs become whole numbers again, so that a choice made here, or by a page, is the one that the run itself would make.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Self
+
+from aimet_hooks import selection
+from aimet_hooks.errors import UnknownNameError, UsageError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aimet_hooks.run_state import RunState
+
+LARGEST_DENOMINATOR = 1_000_000
+"""MACs for one sample are those of a batch divided by its size, so they are fractions with a small denominator."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceTable:
+    """The choices of a run.
+
+    Attributes:
+        rows: By layer of the table its cells that have a score, and last the choice to leave it alone.
+        rest: Cost of the layers that are not in the table.
+        total: Cost of the whole original model.
+    """
+
+    rows: Mapping[str, Sequence[selection.Choice]]
+    rest: int
+    total: int
+
+    @classmethod
+    def of(cls, run: RunState, *, monotonic: bool) -> Self | None:
+        """The choices of a run so far; None where it has no baseline, no table, or no costs.
+
+        Args:
+            run: The run.
+            monotonic: Take the scores' isotonic fit over the ratios.
+        """
+        if run.baseline is None or run.exploration is None or not run.layers or not _costs_known(run):
+            return None
+        cells = {
+            layer: [(cell, run.cost_of(cell) or 0.0) for cell in row.values()] for layer, row in run.scores.items()
+        }
+        before = {layer: run.cost(layer) for layer in run.layers}
+        whole = _whole([*before.values(), *(cost for row in cells.values() for _, cost in row)])
+        rows = {
+            layer: selection.row_of_choices(
+                sorted((cell.comp_ratio, cell.score, whole[cost]) for cell, cost in row if cell.score is not None),
+                baseline=run.baseline.score,
+                cost=whole[before[layer]],
+                higher_is_better=run.direction != "minimize",
+                monotonic=monotonic,
+            )
+            for layer, row in cells.items()
+        }
+        total = sum(whole[cost] for cost in before.values())
+        return cls(rows, total - sum(row[-1].cost for row in rows.values()), total)
+
+    def score_loss(self, comp_ratios: Mapping[str, float | None]) -> float:
+        """Sum of what the chosen cells lose, each with its layer alone compressed."""
+        return sum(row[-1].score - self.choice(layer, comp_ratios[layer]).score for layer, row in self.rows.items())
+
+    def cost(self, comp_ratios: Mapping[str, float | None]) -> int:
+        """What the whole model costs with these ratios."""
+        return self.rest + sum(self.choice(layer, comp_ratios[layer]).cost for layer in self.rows)
+
+    def locked(self, ratios: Mapping[str, float | None]) -> Self:
+        """The table of the layers that are still to be chosen for, where those of others are given.
+
+        Raises:
+            UnknownNameError: If a layer is not in the table.
+            UsageError: If a layer has no score at its ratio.
+        """
+        for layer, ratio in ratios.items():
+            if layer not in self.rows:
+                raise UnknownNameError(f"layer {layer!r} is not in the table of scores{nearest(layer, self.rows)}")
+            if all(choice.ratio != ratio for choice in self.rows[layer]):
+                known = ", ".join(f"{choice.ratio:g}" for choice in self.rows[layer] if choice.ratio is not None)
+                raise UsageError(f"layer {layer!r} has no score at ratio {ratio:g}; it has scores at {known or 'none'}")
+        rows = {layer: row for layer, row in self.rows.items() if layer not in ratios}
+        return type(self)(rows, self.rest + sum(self.choice(*lock).cost for lock in ratios.items()), self.total)
+
+    def choice(self, layer: str, ratio: float | None) -> selection.Choice:
+        """A layer's choice of a ratio; None: to leave it alone."""
+        return next(choice for choice in self.rows[layer] if choice.ratio == ratio)
+
+
+def _costs_known(run: RunState) -> bool:
+    return all(layer in run.layers for layer in run.scores) and all(
+        run.cost_of(cell) is not None for row in run.scores.values() for cell in row.values()
+    )
+
+
+def _whole(costs: Sequence[float]) -> dict[float, int]:
+    """Whole numbers in proportion to the costs."""
+    exact = {cost: Fraction(cost).limit_denominator(LARGEST_DENOMINATOR) for cost in set(costs)}
+    scale = math.lcm(*{cost.denominator for cost in exact.values()})
+    return {cost: int(value * scale) for cost, value in exact.items()}
