@@ -127,7 +127,7 @@ def _whole_losses(rows: Sequence[Sequence[Choice]]) -> tuple[list[Ints], float]:
     losses = [np.array([row[0].score - choice.score for choice in row]) for row in rows]
     largest = max((abs(choice.score) for row in rows for choice in row), default=0.0)
     shared = _shared_step(np.unique(np.concatenate([np.zeros(1), *losses])), largest * 2.0**-50)
-    unit = shared or max(sum(-float(loss[-1]) for loss in losses) * 2.0**-50, 5e-324)
+    unit = shared or max(math.fsum(-loss[-1] for loss in losses) * 2.0**-50, 5e-324)
     return [np.rint(loss / unit).astype(np.int64) for loss in losses], unit
 
 
