@@ -54,6 +54,7 @@ def select(
     """Choose ratios for another target from RUN, a results directory or events.jsonl; evaluates nothing."""
     from aimet_hooks import load_run
     from aimet_hooks.errors import UsageError
+    from aimet_hooks.presentation import commands
     from aimet_hooks.saved_run import save_ratios
 
     if (target is None) == (max_drop is None):
@@ -70,7 +71,7 @@ def select(
     save_ratios(ratios, output)
     click.echo(said)
     click.echo(f"The ratios are in {output}. To compress a model to them, which evaluates nothing either:")
-    click.echo(f"aimet-hooks apply MODEL.onnx {output} {_as_in(saved.state)}-o OUT.onnx")
+    click.echo(f"aimet-hooks apply MODEL.onnx {output} {commands.apply_options(saved.state)}-o OUT.onnx")
 
 
 def _predicted(run: RunState, chosen: SavedSelection) -> str:
@@ -100,21 +101,6 @@ def _measured(run: RunState, probe: ModelProbed) -> str:
         f"{quantities.share(probe.achieved_comp_ratio)} of the {wording.metric(run)} kept, "
         f"measured score {scale.text(probe.score or 0.0)} (baseline {before})"
     )
-
-
-def _as_in(run: RunState) -> str:
-    """The options with which the run's ratios mean what they meant there."""
-    started = run.started
-    if started is None:
-        return ""
-    shape, multiplicity = started.settings.get("input_shape"), started.settings.get("multiplicity", 1)
-    found = {
-        "--scheme": started.scheme,
-        "--cost-metric": started.cost_metric,
-        "--multiplicity": None if multiplicity == 1 else multiplicity,
-        "--input-shape": ",".join(map(str, shape)) if isinstance(shape, (list, tuple)) else None,
-    }
-    return "".join(f"{option} {value} " for option, value in found.items() if value)
 
 
 @click.command()

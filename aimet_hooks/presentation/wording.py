@@ -43,11 +43,12 @@ def titles(run: RunState) -> list[str]:
 
 def target(run: RunState) -> float | None:
     """The share of the cost that is to be kept, of the choice or else of the configuration; None: there is none."""
-    asked = run.selection.target_comp_ratio if run.selection else _selection(run).get("target_comp_ratio")
+    asked = run.selection.target_comp_ratio if run.selection else selection(run).get("target_comp_ratio")
     return float(asked) if isinstance(asked, (int, float)) else None
 
 
-def _selection(run: RunState) -> Mapping[str, Any]:
+def selection(run: RunState) -> Mapping[str, Any]:
+    """How the ratios are chosen, as it was configured."""
     recorded = run.settings.get("selection")
     return recorded if isinstance(recorded, dict) else {}
 
@@ -56,7 +57,7 @@ def _aim(run: RunState) -> str:
     wanted = target(run)
     if wanted is not None:
         return f"keep {quantities.ratio(wanted)} of the {metric(run)}"
-    by_hand = run.selection is not None or _selection(run).get("rule") == "manual"
+    by_hand = run.selection is not None or selection(run).get("rule") == "manual"
     return f"ratios of {metric(run)}" + (" given by hand" if by_hand else "")
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from bokeh_vis.parts import Parts
 
 FIGURE, MEASURED, PREDICTED, RECORDED = "budget_figure", "budget_measured", "budget_predicted", "budget_recorded"
+WHAT_IF = "budget_what_if"
+"""Source of the point that a tab puts where a viewer chooses otherwise."""
+
 HEADING, TARGET, SPAN = "budget_heading", "budget_target", "budget_span"
 HEIGHT = 260
 MEASURED_COLOUR, PREDICTED_COLOUR, RECORDED_COLOUR = theme.CURVES[:3]
@@ -30,8 +33,8 @@ MEASURED_COLOUR, PREDICTED_COLOUR, RECORDED_COLOUR = theme.CURVES[:3]
 
 def build(sheet: InlineStyleSheet) -> Column:
     """A curve without any point."""
-    measured, predicted, recorded = (
-        ColumnDataSource(name=name, data=_points([])) for name in (MEASURED, PREDICTED, RECORDED)
+    measured, predicted, recorded, what_if = (
+        ColumnDataSource(name=name, data=_points([])) for name in (MEASURED, PREDICTED, RECORDED, WHAT_IF)
     )
     plot = plots.plot(FIGURE, x="share of the model's cost that is kept", y="score", height=HEIGHT)
     plot.visible = False
@@ -41,9 +44,13 @@ def build(sheet: InlineStyleSheet) -> Column:
     promised = plot.scatter("x", "y", source=predicted, color=PREDICTED_COLOUR, size=6, marker="square")
     found = plot.scatter("x", "y", source=measured, color=MEASURED_COLOUR, size=9)
     later = plot.scatter("x", "y", source=recorded, color=RECORDED_COLOUR, size=13, marker="star")
+    tried = plot.scatter(
+        "x", "y", source=what_if, size=13, marker="diamond", fill_color=None, line_color=theme.TEXT, line_width=2
+    )
     plot.add_tools(
         HoverTool(
-            renderers=[found, promised, later], tooltips=[("model", "@what"), ("kept", "@x{0.000}"), ("score", "@text")]
+            renderers=[found, promised, later, tried],
+            tooltips=[("model", "@what"), ("kept", "@x{0.000}"), ("score", "@text")],
         )
     )
     plot.add_layout(Span(name=TARGET, dimension="height", line_color=theme.TEXT, line_dash="dotted", visible=False))

@@ -12,56 +12,79 @@ from aimet_hooks.events import LayerCompressed, RatiosSelected, RunStarted
 from aimet_hooks.presentation import quantities, wording
 from aimet_hooks.presentation.score_scale import ScoreScale
 from aimet_hooks.presentation.text import layer_name
-from bokeh_vis import markup, next_step, tables, theme
+from bokeh_vis import markup, tables, theme
 
 if TYPE_CHECKING:
-    from bokeh.models import Column, InlineStyleSheet
+    from bokeh.models import Column, InlineStyleSheet, LayoutDOM
 
     from aimet_hooks.events import EvalScored, Event
     from aimet_hooks.run_state import RunState
     from bokeh_vis.parts import Parts
 
-SOURCE, TABLE, HEADING = "choices", "choice_table", "choice_heading"
+SOURCE, TABLE, HEADING, WHY = "choices", "choice_table", "choice_heading", "choice_why"
 ROWS_SEEN = 14
+COUNT = """<% const count = (number) => {
+  if (number === null) return "?"
+  let power = 0
+  while (Math.abs(number) >= 999.5 && power < 6) { number /= 1000; power += 1 }
+  const digits = Math.abs(number) < 9.995 ? 2 : Math.abs(number) < 99.95 ? 1 : 0
+  return power === 0 ? String(Number(number.toPrecision(3))) : `${number.toFixed(digits)} ${" kMGTPE"[power]}`
+} %>"""
+"""As ``quantities.count``, for numbers that a tab fills in."""
+
+CHANGE = (
+    '<span class="right"><%- FIELD_before === null && value === null ? "-" : FIELD_before === value ? count(value) '
+    ": `${count(FIELD_before)} → ${count(value)}` %></span>"
+)
 RATIO = (
-    f'<div class="ratio <%- look %>" title="<%- title %>">{tables.bar("bar")}'
+    '<% const kept = value < 1 ? `ratio ${value}, rank ${rank === "" ? "not known" : rank}` : "left as it is" %>'
+    f'<div class="ratio <%- value < 1 ? "" : "alone" %>" title="<%- layer %>: <%- kept %>">{tables.bar("100 * value")}'
     '<b><%- value < 1 ? value : "as it is" %></b></div>'
 )
-TEXT_OF = '<span class="right" title="<%- title %>"><%- {field}_text %></span>'
 SAVED = (
     '<span class="right" title="share of the cost of the model that this saves">'
     '<%- value ? value.toFixed(1) + " %" : "" %></span>'
 )
+STEP = """<%
+  if (percent > 0) {
+    const size = Math.abs(points), none = size < 0.005, short = Number(percent.toPrecision(2))
+    const change = none ? "costs nothing" : `${points > 0 ? "costs" : "gains"} ${size.toFixed(2)} points`
+    const shown = none ? "0" : (points > 0 ? "-" : "+") + size.toFixed(size < 9.995 ? 2 : 1)
+    const where = `one step cheaper, at ratio ${Number(next_ratio.toPrecision(4))}`
+    const why = `${where}, ${change} for ${short} % of the model's ${metric}, this layer alone`
+    %><div class="cell" title="<%- why %>"><%- shown %> / <%- short %> %</div><%
+  } %>"""
 FIELDS = (
-    *("number", "layer", "ratio", "bar", "look", "title", "score", "rank"),
-    *("saved", "next", "macs", "macs_text", "weights", "weights_text"),
+    *("number", "layer", "ratio", "score", "rank", "saved"),
+    *("macs_before", "macs", "weights_before", "weights"),
 )
+STEPS: dict[str, Any] = dict.fromkeys(("next_ratio", "points", "percent", "price"))
+"""What every tab finds out by itself (``steps.js``), also for what might be chosen in place of the run's choice."""
 
 
-def build(sheet: InlineStyleSheet) -> Column:
-    """A table of nothing chosen yet."""
-    empty: dict[str, Any] = {field: [] for field in FIELDS}
-    score = tables.score_column("score", 64)
+def build(controls: LayoutDOM, sheet: InlineStyleSheet) -> Column:
+    """A table of nothing chosen yet, below what changes the choice."""
+    empty: dict[str, Any] = {field: [] for field in (*FIELDS, *STEPS, "metric")}
+    score = tables.score_column("score", 58)
     score.title, score.visible = "score", True
-    step = tables.score_column("next", 132)
-    step.title, step.visible = "next step", True
     table = tables.table(
         TABLE,
         ColumnDataSource(name=SOURCE, data=empty),
         [
-            tables.column("number", "#", 34, tables.NUMBER),
-            tables.column("layer", "layer", 146, tables.NAME),
-            tables.column("ratio", "ratio kept", 104, RATIO),
+            tables.column("number", "#", 30, tables.NUMBER),
+            tables.column("layer", "layer", 140, tables.NAME),
+            tables.column("ratio", "ratio kept", 88, RATIO),
             score,
             tables.column("rank", "rank", 42, tables.NUMBER),
-            tables.column("saved", "saves", 78, SAVED),
-            step,
-            tables.column("macs", "MACs", 144, TEXT_OF.format(field="macs")),
-            tables.column("weights", "weights", 144, TEXT_OF.format(field="weights")),
+            tables.column("saved", "saves", 66, SAVED),
+            tables.column("price", "next step", 112, STEP),
+            tables.column("macs", "MACs", 146, COUNT + CHANGE.replace("FIELD", "macs")),
+            tables.column("weights", "weights", 146, COUNT + CHANGE.replace("FIELD", "weights")),
         ],
         sheet,
+        tick_rows=True,
     )
-    return theme.card(theme.words(HEADING, sheet), table, sheet=sheet, look="wider")
+    return theme.card(theme.words(HEADING, sheet), controls, table, theme.words(WHY, sheet), sheet=sheet)
 
 
 class ChosenRatios:
@@ -105,7 +128,9 @@ class ChosenRatios:
         scale = ScoreScale.of(run)
         rows = [_row(run, scale, number, layer) for number, layer in enumerate(chosen, start=1)]
         self._rows = {layer: place for place, layer in enumerate(chosen)}
-        self._source.data = {field: [row[field] for row in rows] for field in FIELDS}
+        data: dict[str, Any] = {field: [row[field] for row in rows] for field in FIELDS}
+        data |= {field: [value] * len(rows) for field, value in STEPS.items()}
+        self._source.data = data | {"metric": [wording.metric(run)] * len(rows)}
         self._table.height = tables.height(len(rows), ROWS_SEEN)
         self._table.visible = bool(rows)
 
@@ -135,35 +160,31 @@ def _heading(run: RunState) -> str:
     if run.selection.target_comp_ratio is not None:
         words.append(f"target {quantities.ratio(run.selection.target_comp_ratio)}")
     heading = markup.heading("Chosen ratios", markup.escaped(" · ".join(words)))
-    what = f"what one ratio less would change: points, for how much of the {wording.metric(run)}"
-    explained = f"Next step: {what}. Sort by it to see where a cut costs least."
-    return f'{heading}<p class="muted">{markup.escaped(explained)}</p>' if run.exploration else heading
+    if run.exploration is None:
+        return heading
+    explained = (
+        "Tick a layer to lock its ratio, click it to read why it has that. Next step: points that one ratio less would "
+        f"cost, for how much of the {wording.metric(run)}."
+    )
+    return f'{heading}<p class="muted">{markup.escaped(explained)}</p>'
 
 
 def _row(run: RunState, scale: ScoreScale, number: int, layer: str) -> dict[str, Any]:
     ratio = run.selection.comp_ratios.get(layer) if run.selection else None
     cell = run.scores.get(layer, {}).get(ratio) if ratio is not None else None
-    rank, achieved, macs, weights = after(run, layer)
+    rank, _, macs, weights = after(run, layer)
     info = run.layers.get(layer)
-    before = (info.macs, info.weights) if info else (None, None)
-    macs_text, weights_text = _change(before[0], macs), _change(before[1], weights)
-    kept = "left as it is" if ratio is None else f"ratio {quantities.ratio(ratio)}, rank {rank or 'not known'}"
-    kept += "" if achieved is None else f", which keeps {quantities.share(achieved)}"
     return {
         "number": number,
         "layer": layer_name(layer),
         "ratio": 1.0 if ratio is None else round(ratio, 6),
-        "bar": 100.0 if ratio is None else round(100 * ratio, 2),
-        "look": "alone" if ratio is None else "",
-        "title": f"{layer_name(layer)}: {kept}, MACs {macs_text}, weights {weights_text}",
         "score": _score(cell, scale),
         "rank": "" if rank is None else rank,
-        "next": _next(run, layer),
         "saved": _saved(run, layer, macs, weights),
+        "macs_before": info.macs if info else None,
         "macs": macs,
-        "macs_text": macs_text,
+        "weights_before": info.weights if info else None,
         "weights": weights,
-        "weights_text": weights_text,
     }
 
 
@@ -187,23 +208,6 @@ def _saved(run: RunState, layer: str, macs: float | None, weights: float | None)
     if cost is None or layer not in run.layers or not run.total_cost:
         return 0.0
     return round(100 * (run.cost(layer) - cost) / run.total_cost, 3)
-
-
-def _next(run: RunState, layer: str) -> str:
-    """The next step, sorted by what it costs for a percent of the model."""
-    step = next_step.of(run, layer)
-    if step is None:
-        return tables.cell(None, "", "")
-    points = f"{-step.points:+.{2 if abs(step.points) < 9.995 else 1}f}" if round(step.points, 2) else "0"
-    text = f"{points} / {step.percent:.2g} %"
-    return tables.cell(100 * step.price, "", text, step.sentence(wording.metric(run)))
-
-
-def _change(before: float | None, after: float | None) -> str:
-    if before is None and after is None:
-        return "-"
-    known = ["?" if value is None else quantities.count(value) for value in (before, after)]
-    return known[0] if before == after else " → ".join(known)
 
 
 def _score(cell: EvalScored | None, scale: ScoreScale) -> str:

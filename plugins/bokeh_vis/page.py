@@ -8,12 +8,24 @@ from typing import TYPE_CHECKING
 
 from bokeh.models import Column, ColumnDataSource, CustomJS, Row
 from bokeh.models.annotations import Span
+from bokeh.models.widgets.markups import Div
 from bokeh.models.widgets.tables import DataTable
 from bokeh.plotting import figure
 from bokeh.settings import settings
 
 from aimet_hooks.presentation.text import clean
-from bokeh_vis import budget, chosen_ratios, control, curves, header, score_table, skipped_layers, theme
+from bokeh_vis import (
+    budget,
+    chosen_ratios,
+    control,
+    curves,
+    header,
+    next_steps,
+    score_table,
+    skipped_layers,
+    theme,
+    what_if,
+)
 from bokeh_vis.budget import Budget
 from bokeh_vis.chosen_ratios import ChosenRatios
 from bokeh_vis.control import STILL, Claim, Control
@@ -22,12 +34,12 @@ from bokeh_vis.header import Header
 from bokeh_vis.parts import Parts
 from bokeh_vis.score_table import ScoreTable
 from bokeh_vis.skipped_layers import SkippedLayers
+from bokeh_vis.what_if import WhatIf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bokeh.document import Document
-    from bokeh.models.widgets.markups import Div
 
     from aimet_hooks.events import Event
     from aimet_hooks.run_state import RunState
@@ -70,6 +82,7 @@ class Page:
         self._scores = ScoreTable(parts)
         self._curves = Curves(parts)
         self._choices = ChosenRatios(parts)
+        self._what_if = WhatIf(parts)
         self._budget = Budget(parts)
         self._skipped = SkippedLayers(parts)
         self._current: tuple[int | None, float] = (None, 0.0)
@@ -83,6 +96,7 @@ class Page:
         """Remember what an event changes, for the next ``draw``."""
         self._scores.hear(event)
         self._choices.hear(event)
+        self._what_if.hear(event)
         self._budget.hear(event)
         self._skipped.hear(event)
 
@@ -90,6 +104,7 @@ class Page:
         """Draw everything anew with the next ``draw``: somebody else wrote to the page."""
         self._scores.forget()
         self._choices.forget()
+        self._what_if.forget()
         self._budget.forget()
         self._skipped.forget()
 
@@ -116,6 +131,7 @@ class Page:
             now = run.time if has_ended else self._clock()
             self._header.draw(run, now=now, notice=notice, follows_log=follows_log)
             self._curves.draw(run)
+            self._what_if.draw(run)
             self._choices.draw(run)
             self._budget.draw(run)
             self._skipped.draw(run)
@@ -158,44 +174,55 @@ def _build(columns: int, server: str) -> Column:
     sheet = theme.sheet()
     quiet = theme.words(QUIET, sheet)
     scores, lines = score_table.build(columns, sheet), curves.build(sheet)
-    choices = chosen_ratios.build(sheet)
+    choices = chosen_ratios.build(what_if.build(sheet), sheet)
+    decision = theme.stack(choices, next_steps.build(sheet), sheet=sheet, look="wider")
     beside = theme.stack(budget.build(sheet), skipped_layers.build(sheet), sheet=sheet)
     root = theme.page(
         header.build(sheet, server),
         Row(children=[scores, lines], spacing=14, sizing_mode="stretch_width"),
-        Row(children=[choices, beside], spacing=14, sizing_mode="stretch_width"),
+        Row(children=[decision, beside], spacing=14, sizing_mode="stretch_width"),
         quiet,
         sheet=sheet,
     )
     root.name, root.tags = NAME, [SCHEMA]
-    _add_script(root, quiet)
+    _add_scripts(root, quiet)
     return root
 
 
-def _add_script(root: Column, quiet: Div) -> None:
-    """What a tab does by itself, whenever the page was drawn, layers were ticked, or the tab has been laid out."""
+def _add_scripts(root: Column, quiet: Div) -> None:
+    """What a tab does by itself: whenever the page was drawn, a viewer did something, or the tab has been laid out."""
     parts = Parts(root)
     source, plot = control.build(), parts.get(curves.FIGURE, figure)
-    cells = parts.get(score_table.SOURCE, ColumnDataSource)
-    arguments = {
-        "control": source,
-        "cells": cells,
-        "table": parts.get(score_table.TABLE, DataTable),
-        "choices": parts.get(chosen_ratios.SOURCE, ColumnDataSource),
-        "choices_table": parts.get(chosen_ratios.TABLE, DataTable),
-        "skipped_table": parts.get(skipped_layers.TABLE, DataTable),
-        "curves": parts.get(curves.LINES, ColumnDataSource),
-        "points": parts.get(curves.POINTS, ColumnDataSource),
-        "marks": parts.get(curves.MARKS, ColumnDataSource),
-        "baseline": parts.get(curves.BASELINE, Span),
-        "figure": plot,
-        "quiet": quiet,
-        "colours": list(theme.CURVES),
-    }
-    tick = CustomJS(args=arguments, code=theme.scripts("fit.js", "ticks.js", "tick.js"))
+    cells, choices = (parts.get(name, ColumnDataSource) for name in (score_table.SOURCE, chosen_ratios.SOURCE))
+    sources = what_if.sources()
+    tick = CustomJS(
+        args={
+            "control": source,
+            "cells": cells,
+            "table": parts.get(score_table.TABLE, DataTable),
+            "choices": choices,
+            "choices_table": parts.get(chosen_ratios.TABLE, DataTable),
+            "why": parts.get(chosen_ratios.WHY, Div),
+            "what_if_choices": sources[0],
+            "what_if_about": sources[1],
+            "steps": parts.get(next_steps.SOURCE, ColumnDataSource),
+            "steps_figure": parts.get(next_steps.FIGURE, figure),
+            "skipped_table": parts.get(skipped_layers.TABLE, DataTable),
+            "curves": parts.get(curves.LINES, ColumnDataSource),
+            "points": parts.get(curves.POINTS, ColumnDataSource),
+            "marks": parts.get(curves.MARKS, ColumnDataSource),
+            "baseline": parts.get(curves.BASELINE, Span),
+            "figure": plot,
+            "quiet": quiet,
+            "colours": list(theme.CURVES),
+        },
+        code=theme.scripts("fit.js", "ticks.js", "choices.js", "steps.js", "tick.js"),
+    )
     source.js_on_change("data", tick)
     cells.selected.js_on_change("indices", tick)
     plot.js_on_change("inner_width", tick)
+    mark = parts.get(budget.WHAT_IF, ColumnDataSource)
+    what_if.add_script(parts, sources, choices=choices, cells=cells, mark=mark, tick=tick)
 
 
 def find(document: Document) -> Page | None:

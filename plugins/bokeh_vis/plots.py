@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bokeh.models import ColumnDataSource, Range1d
+from bokeh.models import ColumnDataSource, DataRange1d, FactorRange, Range1d
 from bokeh.plotting import figure
 
 from bokeh_vis import theme
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from aimet_hooks.presentation.score_scale import ScoreScale
 
 
-def plot(name: str, *, x: str, y: str, height: int, tools: str = "") -> figure:
-    """An empty plot over shares of a cost, from nothing to all.
+def plot(name: str, *, x: str, y: str, height: int, tools: str = "", rows: bool = False) -> figure:
+    """An empty plot over shares of a cost, from nothing to all; or of bars.
 
     Args:
         name: Of the model.
@@ -22,12 +22,14 @@ def plot(name: str, *, x: str, y: str, height: int, tools: str = "") -> figure:
         y: What the vertical axis shows.
         height: In pixels.
         tools: As Bokeh names them; "": none, and no toolbar.
+        rows: Whether it has bars in rows that have names.
     """
     made = figure(
         name=name,
         height=height,
         sizing_mode="stretch_width",
-        x_range=Range1d(start=0, end=1.02),
+        x_range=Range1d(start=0, end=1 if rows else 1.02),
+        y_range=FactorRange() if rows else DataRange1d(),
         background_fill_color=None,
         border_fill_color=None,
         outline_line_color=None,

@@ -61,10 +61,14 @@ def card(*children: LayoutDOM, sheet: InlineStyleSheet, look: str = "") -> Colum
     )
 
 
-def stack(*cards: LayoutDOM, sheet: InlineStyleSheet) -> Column:
-    """Cards one below the other that stand beside another card."""
+def stack(*cards: LayoutDOM, sheet: InlineStyleSheet, look: str = "") -> Column:
+    """Cards one below the other that stand beside another card; look: "wider" where they get more of the width."""
     return Column(
-        children=list(cards), css_classes=["stack"], spacing=14, sizing_mode="stretch_width", stylesheets=[sheet]
+        children=list(cards),
+        css_classes=["stack", look] if look else ["stack"],
+        spacing=14,
+        sizing_mode="stretch_width",
+        stylesheets=[sheet],
     )
 
 

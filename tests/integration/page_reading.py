@@ -62,7 +62,7 @@ def visible_text(tab: Page) -> str:
 def row_of(tab: Page, layer: str) -> Locator:
     """The row of a layer in the table of scores; their order in the document is not that on the screen."""
     return tab.locator(".slick-row", has=tab.locator(".slick-cell.l0 label")).filter(
-        has=tab.get_by_text(layer, exact=True)
+        has=tab.get_by_text(layer, exact=True), has_not=tab.locator(".ratio")
     )
 
 

@@ -1,7 +1,9 @@
 // All that a tab derives from the page by itself. Runs when the page was drawn (control), when layers were ticked
 // (cells.selected) and when the tab has been laid out (figure); the state of the tab is kept on the window.
 //
-// control, cells, table, choices, choices_table, skipped_table, curves, points, marks, baseline, figure, quiet, colours: models, values
+// control, cells, table, choices, choices_table, why, what_if_choices, what_if_about, steps, steps_figure, skipped_table,
+// curves, points, marks, baseline, figure, quiet, colours: models and values; cb_data.in_place: sources whose
+// values a tab has changed
 
 const tab = window.aimet_hooks_tab ??= {heard: 0, beat: null, reloads: control.data.reloads[0], dirty: new Set(), lost: false}
 const columns = table.columns.slice(3).filter((column) => column.visible)
@@ -15,8 +17,18 @@ function watch_for_changes(source) {
 }
 
 function repaint() {
-  if (tab.dirty.delete(cells)) table.view.change.emit()
-  if (tab.dirty.delete(choices)) choices_table.view.change.emit()
+  if (tab.dirty.has(choices)) {
+    fill_steps(choices, what_if_choices, what_if_about)
+    draw_steps(choices, steps, steps_figure)
+  }
+  for (const [source, shown] of [[cells, table], [choices, choices_table]]) {
+    if (!tab.dirty.delete(source)) continue
+    const grid = Bokeh.index.find_one?.(shown)?.grid
+    if (cb_data?.in_place && grid !== undefined) { // nothing but values: many times as fast
+      grid.invalidateAllRows()
+      grid.render()
+    } else shown.view.change.emit()
+  }
 }
 
 // ---- curves: the ticked layers; else the one that is being evaluated; else those that cost most ----
@@ -38,6 +50,14 @@ function shortened(name) {
 function label(name, row, others) { // the legend has one entry a label
   const short = shortened(name)
   return others.includes(short) ? `${short} (#${row + 1})` : short
+}
+
+function set_changed(source, data) {
+  tab.drawn ??= new Map()
+  const drawn = JSON.stringify(data)
+  if (tab.drawn.get(source.name) === drawn) return
+  tab.drawn.set(source.name, drawn)
+  source.data = data
 }
 
 function draw_curves() {
@@ -63,12 +83,9 @@ function draw_curves() {
     dots.x.push(1); dots.y.push(baseline.location); dots.name.push("no layer compressed"); dots.color.push("#808794")
     dots.text.push(`${baseline.location}`)
   }
-  const drawn = JSON.stringify([lines, dots])
-  if (drawn === tab.drawn) return
-  tab.drawn = drawn
-  curves.data = lines
-  points.data = dots
-  marks.data = stars
+  set_changed(curves, lines)
+  set_changed(points, dots)
+  set_changed(marks, stars)
   const left_out = rows.length - MOST_CURVES
   figure.title.text = left_out > 0 ? `the first ${MOST_CURVES} of ${rows.length} ticked layers` : ""
 }
@@ -128,6 +145,7 @@ if (tab.control !== control) {
   tab.dirty.add(cells)
   tab.dirty.add(choices)
 }
+for (const source of cb_data?.in_place ?? []) tab.dirty.add(source)
 if (tab.document !== control.document) {
   tab.document = control.document
   follow_connection()
@@ -143,5 +161,6 @@ if (control.data.reloads[0] > tab.reloads) {
   setTimeout(() => location.reload(), 1000)
 }
 repaint()
-for (const shown of [table, choices_table, skipped_table]) fit_columns(shown)
+if (!cb_data?.in_place) for (const shown of [table, choices_table, skipped_table]) fit_columns(shown)
+follow_clicks(choices_table, why)
 draw_curves()

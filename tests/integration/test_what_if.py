@@ -1,0 +1,205 @@
+"""What a viewer may try on the page of a run: another target, locked layers; offline, in real Chromium."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aimet_hooks import GreedySelection, KnapsackSelection, ManualSelection, compress_model, demo, load_run
+from aimet_hooks.cli import main
+from tests.integration.page_reading import data, visible_text, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+    from aimet_hooks.strategies import TableSelection
+
+RULES: dict[str, type[TableSelection]] = {"greedy": GreedySelection, "knapsack": KnapsackSelection}
+WORDS = "model('what_if_words').text"
+
+
+def compress_demo(results_dir: Path, selection: TableSelection | ManualSelection, **arguments: Any) -> None:
+    compress_model(
+        demo.model_path(),
+        demo.accuracy(),
+        input_shape=demo.INPUT_SHAPE,
+        layers_to_ignore=[demo.HEAD],
+        selection=selection,
+        results_dir=results_dir,
+        plugins=["bokeh"],
+        **arguments,
+    )
+
+
+@pytest.fixture(scope="module", params=RULES)
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's exploration by each rule."""
+    path = tmp_path_factory.mktemp("what if") / "it's a run"
+    compress_demo(path, RULES[request.param](target_comp_ratio=0.5))
+    return path
+
+
+@pytest.fixture
+def tab(run: Path, browser: Browser) -> Iterator[Page]:
+    """Its report, without a network."""
+    context = browser.new_context(offline=True, viewport={"width": 1500, "height": 1000})
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    errors: list[str] = []
+    tab = context.new_page()
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.goto((run / "report.html").as_uri())
+    wait_for(tab, "data('curves').xs.length > 0")
+    yield tab
+    context.close()
+    assert errors == []
+
+
+def move(tab: Page, target: float) -> None:
+    """Set the slider, as a viewer does by dragging it."""
+    tab.evaluate(f"Bokeh.documents[0].get_model_by_name('what_if_slider').value = {target}")
+
+
+def shown(tab: Page) -> dict[str, float | None]:
+    """The ratios in the table of choices."""
+    choices = data(tab, "choices")
+    ratios = [None if ratio == 1 else ratio for ratio in choices["ratio"]]
+    return dict(zip(choices["layer"], ratios, strict=True))
+
+
+def outlined(tab: Page) -> dict[str, float | None]:
+    """The outlined cells in the table of scores."""
+    cells = data(tab, "cells")
+    ratios: dict[str, float | None] = dict.fromkeys(cells["layer"])
+    for place in range(9):
+        for layer, cell in zip(cells["layer"], cells[f"cell_{place}"], strict=True):
+            if "chosen" in cell.split("|")[1].split():
+                assert ratios[layer] is None
+                ratios[layer] = (place + 1) / 10
+    return ratios
+
+
+def lock(tab: Page, layer: str) -> None:
+    """Tick a row of the table of choices."""
+    rows = tab.locator(".slick-row").filter(has=tab.get_by_text(layer, exact=True))
+    rows.filter(has=tab.locator(".ratio")).locator(".slick-cell.l0").click()
+
+
+@pytest.mark.parametrize("target", [0.2, 0.35, 0.77, 0.99])
+def test_the_slider_chooses_what_python_chooses(run: Path, tab: Page, target: float) -> None:
+    move(tab, target)
+    wait_for(tab, f"{WORDS}.includes('What if')")
+    chosen = load_run(run).select(target_comp_ratio=target)
+    assert shown(tab) == chosen.comp_ratios
+    assert outlined(tab) == chosen.comp_ratios
+    text = visible_text(tab)
+    assert f"{chosen.achieved_comp_ratio:.3f} of the MACs" in text
+    (kept,), (score,) = (data(tab, "budget_what_if")[axis] for axis in "xy")
+    assert kept == pytest.approx(chosen.achieved_comp_ratio)
+    assert score == pytest.approx(chosen.predicted_score)
+    assert f"{chosen.predicted_score:.4f}" in text
+    assert "not measured" in text
+
+
+def test_it_shows_what_a_run_to_that_target_shows(run: Path, tab: Page, browser: Browser, tmp_path: Path) -> None:
+    rule = load_run(run).select(target_comp_ratio=0.3).rule
+    compress_demo(tmp_path / "again", RULES[rule](target_comp_ratio=0.3, saved_eval_scores=run))
+    other = browser.new_page()
+    other.goto((tmp_path / "again" / "report.html").as_uri())
+    wait_for(other, "data('curves').xs.length > 0")
+    move(tab, 0.3)
+    wait_for(tab, f"{WORDS}.includes('What if')")
+    for name in ("choices", "steps"):
+        assert data(tab, name) == data(other, name)
+    other.close()
+
+
+def test_locked_layers_stay_and_going_back_forgets_them(run: Path, tab: Page) -> None:
+    before, cells = data(tab, "choices"), outlined(tab)
+    lock(tab, "block1.conv1")
+    locked = {"block1.conv1": shown(tab)["block1.conv1"]}
+    move(tab, 0.3)
+    wait_for(tab, f"{WORDS}.includes('1 locked')")
+    assert shown(tab) == load_run(run).select(target_comp_ratio=0.3, locked=locked).comp_ratios
+    move(tab, 0.1)
+    wait_for(tab, f"{WORDS}.includes('cannot be reached with 1 locked: the lowest is 0.')")
+    lock(tab, "block1.conv1")
+    wait_for(tab, f"{WORDS}.includes('7 of 8') || {WORDS}.includes('8 of 8')")
+    assert shown(tab) == load_run(run).select(target_comp_ratio=0.1).comp_ratios
+    tab.get_by_role("button", name="Back to the run's choice").click()
+    wait_for(tab, f"{WORDS}.includes('Move the slider')")
+    assert outlined(tab) == cells
+    assert data(tab, "choices") == before
+    assert data(tab, "budget_what_if")["x"] == []
+
+
+def test_the_choice_can_be_taken_along(
+    run: Path, tab: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock(tab, "block1.conv1")
+    move(tab, 0.3)
+    wait_for(tab, f"{WORDS}.includes('1 locked')")
+    tab.get_by_role("button", name="Copy this choice").click()
+    wait_for(tab, "model('what_if_copy').label === 'Copied'")
+    copied = str(tab.evaluate("navigator.clipboard.readText()"))
+    code = "\n".join(line for line in copied.splitlines() if not line.startswith("#"))
+    names: dict[str, Any] = {"ManualSelection": ManualSelection}
+    exec(code, names)  # noqa: S102 -- it is what a user pastes
+    assert dict(names["selection"].comp_ratios) == shown(tab)
+    select, apply = (shlex.split(line[2:]) for line in copied.splitlines() if line.startswith("# aimet-hooks"))
+    monkeypatch.chdir(tmp_path)
+    assert main(select[1:]) == 0
+    assert json.loads((tmp_path / "ratios.json").read_text()) == shown(tab)
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert shlex.split(said) == apply
+    apply[apply.index("MODEL.onnx")] = str(demo.model_path())
+    assert main(apply[1:]) == 0
+    assert (tmp_path / "OUT.onnx").exists()
+
+
+def test_the_runs_own_choice_can_be_taken_along(run: Path, tab: Page, tmp_path: Path) -> None:
+    tab.get_by_role("button", name="Copy this choice").click()
+    wait_for(tab, "model('what_if_copy').label === 'Copied'")
+    copied = str(tab.evaluate("navigator.clipboard.readText()"))
+    (apply,) = (shlex.split(line[2:]) for line in copied.splitlines() if line.startswith("# aimet-hooks"))
+    apply[apply.index("MODEL.onnx")] = str(demo.model_path())
+    apply[apply.index("OUT.onnx")] = str(tmp_path / "out.onnx")
+    assert main(apply[1:]) == 0
+
+
+def test_a_click_on_a_layer_says_why_it_has_its_ratio(tab: Page) -> None:
+    tab.locator(".slick-cell").filter(has=tab.locator(".ratio")).first.click()
+    wait_for(tab, "model('choice_why').text.includes('one step cheaper, at ratio')")
+    sentence = str(tab.evaluate("Bokeh.documents[0].get_model_by_name('choice_why').text"))
+    assert "of the model's MACs, this layer alone." in sentence
+
+
+def test_steps_are_the_next_cheaper_cells_sorted_by_what_they_cost(run: Path, tab: Page) -> None:
+    state = load_run(run).state
+    assert state.baseline
+    assert state.selection
+    prices = {}
+    for layer, ratio in state.selection.comp_ratios.items():
+        row = state.scores[layer]
+        cost = state.cost(layer) if ratio is None else row[ratio].macs
+        score = state.baseline.score if ratio is None else row[ratio].score
+        cheaper = [cell for cell in row.values() if (cell.macs or 0) < (cost or 0)]
+        if cheaper:
+            after = max(cheaper, key=lambda cell: (cell.macs or 0, -cell.comp_ratio))
+            points = 100 * ((score or 0) - (after.score or 0))
+            prices[layer] = points / (100 * ((cost or 0) - (after.macs or 0)) / state.total_cost)
+    steps = data(tab, "steps")
+    assert dict(zip(steps["name"], steps["right"], strict=True)) == pytest.approx(prices)
+    assert steps["right"] == sorted(steps["right"])
+
+
+def test_there_is_no_slider_without_a_table(tmp_path: Path, open_tab: Callable[[str], Page]) -> None:
+    compress_demo(tmp_path, ManualSelection({"stem": 0.5}))
+    tab = open_tab((tmp_path / "report.html").as_uri())
+    wait_for(tab, "data('choices').layer.length > 0")
+    assert not tab.evaluate("Bokeh.documents[0].get_model_by_name('what_if').visible")
