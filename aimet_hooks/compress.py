@@ -72,6 +72,7 @@ def compress_model(
         eval_callback: Called with the native model (module in eval mode under no_grad, or
             ``onnxruntime.InferenceSession``); returns one real number, or a dict with "score" and other numbers to
             show beside it. One with a method ``remember_original(native_model)`` sees the original first.
+            The original is evaluated twice, once with a ``ManualSelection``: how far the two differ is the noise.
         input_shape: Shape of the input, the batch first; optional where an ONNX model declares it.
         example_inputs: In its place the values: tensor or array, tuple, or dict by input name.
         compress_scheme: ``SpatialSvd(...)``, ``WeightSvd(...)``, or "spatial_svd", "weight_svd".
@@ -101,7 +102,7 @@ def compress_model(
     Raises:
         UsageError: An argument is wrong, or the target cannot be reached; nothing was evaluated.
         ModelError: The model cannot be read, run or copied, or none of its layers can be compressed.
-        EvaluationError: The baseline cannot be evaluated, or too many cells in a row.
+        EvaluationError: The baseline cannot be evaluated (twice), or too many cells in a row.
         ResultsDirError: results_dir already holds a run, or cannot be written.
     """
     options.refuse_unknown(

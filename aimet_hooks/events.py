@@ -8,6 +8,7 @@ are tuples, and every event can be pickled.
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -154,12 +155,13 @@ class LayerSkipped(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineScored(Event):
-    """The original model has been evaluated.
+    """The original model has been evaluated, twice where cells will be compared with it.
 
     Attributes:
-        score: Its score, in the unit of the callback.
-        seconds: Duration of the evaluation.
+        score: Its score, in the unit of the callback; of two evaluations that of the first.
+        seconds: Duration of one evaluation: of the second if there were two, as the first often warms something up.
         metrics: Other numbers that the callback returned beside the score.
+        repeated_score: Score of the second evaluation; None where there was one, or where no second was recorded.
     """
 
     name: ClassVar[str] = "baseline_score"
@@ -168,6 +170,19 @@ class BaselineScored(Event):
     score: float
     seconds: float = 0.0
     metrics: Mapping[str, float] = dataclasses.field(default_factory=ReadOnlyDict)
+    repeated_score: float | None = None
+
+    @property
+    def noise(self) -> float:
+        """By how much the two scores differ, in the unit of the score; 0 where there is one."""
+        return 0.0 if self.repeated_score is None else abs(self.score - self.repeated_score)
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether they differ by more than sums do whose order varies: a difference that is worth telling."""
+        return self.repeated_score is not None and not math.isclose(
+            self.score, self.repeated_score, rel_tol=1e-9, abs_tol=1e-12
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

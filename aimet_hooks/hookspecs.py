@@ -108,7 +108,7 @@ def on_layer_skipped(event: events.LayerSkipped, run: RunState) -> None:
 
 @hookspec
 def on_baseline_score(event: events.BaselineScored, run: RunState) -> None:
-    """The original model has been evaluated.
+    """The original model has been evaluated: twice where there is a table, once where the ratios are given by hand.
 
     Fires when:
         After the layers that are skipped are known, before the exploration.
@@ -118,7 +118,8 @@ def on_baseline_score(event: events.BaselineScored, run: RunState) -> None:
         The one that called ``compress_model``.
     Arguments:
         event: ``score`` (finite, unit and range are the callback's), ``seconds`` (>= 0), ``metrics`` (other numbers
-            that it returned, by name).
+            that it returned, by name), ``repeated_score`` (of the second evaluation, finite, or None), ``noise``
+            (>= 0, by how much the two differ, in the unit of the score).
         run: State of the run, this event included.
     Return:
         Ignored.

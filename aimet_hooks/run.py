@@ -111,20 +111,35 @@ class Run:
         return f"{what}: " + "; ".join(f"{name!r}: {reason}" for name, reason in list(self.skipped.items())[:3])
 
     def score_baseline(self) -> float:
-        """Evaluate the original model.
+        """Evaluate the original model; twice if cells will be compared with it, which shows the noise of the scores.
+
+        Returns:
+            The first score, in the unit of the callback.
 
         Raises:
-            EvaluationError: If it has no score.
+            EvaluationError: If it has no score, or none a second time.
         """
         self.stage = "baseline"
+        callback, argument = self._full_evaluation
         with self._adapter.original() as native:
-            callback, argument = self._full_evaluation
-            outcome = evaluation.evaluate_original(callback, self.options.eval_callback, native, argument)
+            first = last = evaluation.evaluate_original(callback, self.options.eval_callback, native, argument)
         self._note_changes()
-        if outcome.score is None:
-            raise EvaluationError(f"the baseline cannot be evaluated: {outcome.error}") from outcome.exception
-        self.announcer.announce(BaselineScored(score=outcome.score, seconds=outcome.seconds, metrics=outcome.metrics))
-        return outcome.score
+        score, repeated = _score(first, "the baseline cannot be evaluated"), None
+        if not isinstance(self.options.selection, ManualSelection):
+            with self._adapter.original() as native:  # as new, which is what every cell gets
+                last = evaluation.evaluate(callback, native, argument)
+            self._note_changes()
+            used_up = f"does {argument} use something up, as an iterator?"
+            repeated = _score(last, f"the baseline cannot be evaluated a second time ({used_up})")
+        baseline = BaselineScored(score=score, seconds=last.seconds, metrics=first.metrics, repeated_score=repeated)
+        self.announcer.announce(baseline)
+        if baseline.is_noisy:
+            self.announcer.note(
+                f"the original model scores {score:.10g}, and {repeated:.10g} when evaluated again: differences up to "
+                f"{baseline.noise:.2g} between cells are noise; fix the seeds that {argument} uses, or let it evaluate "
+                "more samples"
+            )
+        return score
 
     @property
     def _full_evaluation(self) -> tuple[EvalCallback, str]:
@@ -292,13 +307,12 @@ class Run:
         with build.evaluated() as native:
             callback, argument = self._full_evaluation
             outcome = evaluation.evaluate(callback, native, argument)
-        if outcome.score is None:
-            raise EvaluationError(f"the compressed model cannot be evaluated: {outcome.error}") from outcome.exception
-        self._warn_of_optimism(baseline, outcome.score)
+        score = _score(outcome, "the compressed model cannot be evaluated")
+        self._warn_of_optimism(baseline, score)
         self._note_changes(thorough=True)
         stats = statistics.CompressionStats(
             baseline_score=baseline,
-            compressed_score=outcome.score,
+            compressed_score=score,
             mac_ratio=statistics.model_ratio(self._layers, decision, "mac"),
             memory_ratio=statistics.model_ratio(self._layers, decision, "memory"),
             layers=statistics.layer_stats(self._layers, decision, table.metric),
@@ -314,7 +328,7 @@ class Run:
         self.announcer.announce(
             RunFinished(
                 baseline_score=baseline,
-                compressed_score=outcome.score,
+                compressed_score=score,
                 mac_ratio=stats.mac_ratio,
                 memory_ratio=stats.memory_ratio,
                 notes=self.announcer.notes,
@@ -408,6 +422,17 @@ class _Laboratory:
             )
         )
         return outcome.score
+
+
+def _score(outcome: Outcome, failure: str) -> float:
+    """The score of a model without which the run cannot go on.
+
+    Raises:
+        EvaluationError: If there is none; begins with ``failure``.
+    """
+    if outcome.score is None:
+        raise EvaluationError(f"{failure}: {outcome.error}") from outcome.exception
+    return outcome.score
 
 
 def _compressed(name: str, stats: statistics.LayerStats) -> LayerCompressed:

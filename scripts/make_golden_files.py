@@ -135,8 +135,8 @@ def main() -> None:
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         finished, failed, measured = Path(scratch, "finished"), Path(scratch, "failed"), Path(scratch, "measured")
-        run(finished, failing=range(3, 4))
-        run(failed, failing=range(2, 1000))
+        run(finished, failing=range(4, 5))
+        run(failed, failing=range(3, 1000))
         run(measured, failing=range(0), selection=DROP)
         load_run(measured).record_score("fine-tuned", 0.9986)
         write_log(measured / "events.jsonl", target / "events-v1-max-drop.jsonl")

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 WIDTH = 1440
 SCHEMES = ("light", "dark")
-MOMENTS = {"start": 7, "middle": 40, "end": None}
-"""Evaluations after which a picture is taken, the baseline's among them."""
+MOMENTS = {"start": 8, "middle": 41, "end": None}
+"""Evaluations after which a picture is taken, the baseline's two among them."""
 
 IS_DRAWN = """count => {
   if (!window.Bokeh || !Bokeh.documents.length || !Bokeh.documents[0].is_idle) return false
@@ -106,7 +106,7 @@ def picture_run(browser: Browser, url: str, folder: Path, results_dir: Path) -> 
         evaluate.let(10_000 if evaluations is None else evaluations - done)
         done = evaluations or done
         for tab in tabs.values():
-            tab.wait_for_function(IS_DRAWN, arg=None if evaluations is None else evaluations - 1)
+            tab.wait_for_function(IS_DRAWN, arg=None if evaluations is None else evaluations - 2)
         if evaluations is None:
             run.join()
             tick(tabs.values(), ("block1.conv1", "block1.conv2", "block2.conv1", "block2.conv2"))

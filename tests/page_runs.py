@@ -36,16 +36,24 @@ def candidates(number: int) -> tuple[float, ...]:
 
 
 def whole_run(
-    layers: Sequence[str], ratios: int = 9, *, baseline: float = 0.7612, minimize: bool = False, run_id: str = "made-up"
+    layers: Sequence[str],
+    ratios: int = 9,
+    *,
+    baseline: float = 0.7612,
+    noise: float = 0.0,
+    minimize: bool = False,
+    run_id: str = "made-up",
 ) -> list[Event]:
     """A run that explores every cell, in which a few layers are sensitive and a few cost nothing."""
-    story = _story(layers, candidates(ratios), baseline, minimize=minimize)
+    story = _story(layers, candidates(ratios), baseline, noise, minimize=minimize)
     return [
         event.placed(run_id=run_id, seq=seq, time=BEGIN + max(0, seq - 3) * SECONDS) for seq, event in enumerate(story)
     ]
 
 
-def _story(layers: Sequence[str], ratios: Sequence[float], baseline: float, *, minimize: bool) -> Iterator[Event]:
+def _story(
+    layers: Sequence[str], ratios: Sequence[float], baseline: float, noise: float, *, minimize: bool
+) -> Iterator[Event]:
     infos = {
         name: LayerInfo(kind="Conv2d", weight_shape=(64, 64, 3, 3), macs=_macs(place), weights=36_864)
         for place, name in enumerate(layers)
@@ -64,7 +72,7 @@ def _story(layers: Sequence[str], ratios: Sequence[float], baseline: float, *, m
         fingerprint="5a" * 32,
     )
     yield LayerSkipped(layer="depthwise", reason="grouped convolution (64 groups)")
-    yield BaselineScored(score=baseline, seconds=SECONDS)
+    yield BaselineScored(score=baseline, seconds=SECONDS, repeated_score=baseline - noise)
     total = len(layers) * len(ratios)
     lowest = min(ratios, default=1.0)
     yield ExplorationStarted(

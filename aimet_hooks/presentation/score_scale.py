@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from aimet_hooks.presentation import quantities
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aimet_hooks.run_state import RunState
 
 EDGES = (0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""Upper ends of the grades in points; below the first a drop is about noise, above the last it has the worst grade."""
+"""Upper ends of the grades in points where no noise is known; below the first a drop is about nothing, above the last
+it has the worst grade."""
 
 LABELS = ("≈0", ".1", ".5", "1", "2", "5", "10", ">10")
 
@@ -27,25 +30,39 @@ class ScoreScale:
         baseline: Score of the original model, None where it is not known: then nothing is graded.
         point: What one point is in the unit of the score.
         higher_is_better: The direction of the score.
+        noise: By how much two evaluations of the original model differ, in the unit of the score; 0 where that is not
+            known or no more than rounding.
     """
 
     baseline: float | None
     point: float
     higher_is_better: bool
+    noise: float = 0.0
 
     @classmethod
     def of(cls, run: RunState) -> ScoreScale:
         """The scale of a run, from its baseline, else from the largest score of its table."""
         higher_is_better = run.direction != "minimize"
+        noise = 0.0
         if run.baseline is not None:
-            baseline = run.baseline.score
+            baseline, noise = run.baseline.score, run.baseline.noise if run.baseline.is_noisy else 0.0
         elif run.finished is not None:
             baseline = run.finished.baseline_score
         else:
             scores = [cell.score for row in run.scores.values() for cell in row.values() if cell.score is not None]
             largest = max(scores, key=abs, default=1.0)
             return cls(None, point_of(largest, higher_is_better=higher_is_better), higher_is_better)
-        return cls(baseline, point_of(baseline, higher_is_better=higher_is_better), higher_is_better)
+        return cls(baseline, point_of(baseline, higher_is_better=higher_is_better), higher_is_better, noise)
+
+    @property
+    def noise_points(self) -> float:
+        """The noise in points."""
+        return self.noise / self.point
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """Upper ends of the grades in points: none lies within the noise."""
+        return tuple(max(edge, self.noise_points) for edge in EDGES)
 
     def drop(self, score: float) -> float | None:
         """Points by which a score is worse than the baseline; negative where it is better."""
@@ -59,7 +76,21 @@ class ScoreScale:
         drop = self.drop(score)
         if drop is None:
             return None
-        return sum(drop > edge * (1 + 1e-9) for edge in EDGES)
+        return sum(drop > edge * (1 + 1e-9) for edge in self.edges)
+
+    def legend(self, labels: Sequence[str] = LABELS) -> list[tuple[int, str]]:
+        """The grades that a score can have, each with its label: the points up to which it goes.
+
+        Args:
+            labels: One a grade, of a run without noise.
+        """
+        noise = self.noise_points
+        if noise <= EDGES[0]:
+            return list(enumerate(labels))
+        size = f"{noise:.2g}".removeprefix("0")
+        between = [(grade, labels[grade]) for grade, edge in enumerate(EDGES) if edge > noise]
+        worst = labels[-1] if noise < EDGES[-1] else f">{size}"
+        return [(0, f"{size} (noise)"), *between, (len(EDGES), worst)]
 
     def text(self, score: float) -> str:
         """A score to the hundredth of a point, for results."""

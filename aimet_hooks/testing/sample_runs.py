@@ -135,7 +135,7 @@ def _story(layers: Sequence[str], skipped: str) -> Iterator[Event]:
     )
     yield LayerSkipped(layer=skipped, reason="depthwise convolution")
     yield from (Progressed(stage="preflight", completed=done + 1, total=len(infos)) for done in range(len(infos)))
-    yield BaselineScored(score=0.9, seconds=0.25, metrics={"loss": 0.375})
+    yield BaselineScored(score=0.9, seconds=0.25, metrics={"loss": 0.375}, repeated_score=0.8984375)
     yield from _exploration(layers)
     chosen = dict.fromkeys(layers) | {layers[0]: 0.5, layers[1]: 0.75}
     yield ModelProbed(

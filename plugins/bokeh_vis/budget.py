@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bokeh.models import ColumnDataSource, HoverTool
-from bokeh.models.annotations import Span
+from bokeh.models.annotations import BoxAnnotation, Span
 from bokeh.models.widgets.markups import Div
 from bokeh.plotting import figure
 
@@ -26,7 +26,7 @@ FIGURE, MEASURED, PREDICTED, RECORDED = "budget_figure", "budget_measured", "bud
 WHAT_IF = "budget_what_if"
 """Source of the point that a tab puts where a viewer chooses otherwise."""
 
-HEADING, TARGET, SPAN = "budget_heading", "budget_target", "budget_span"
+HEADING, TARGET, SPAN, BAND = "budget_heading", "budget_target", "budget_span", "budget_band"
 HEIGHT = 260
 MEASURED_COLOUR, PREDICTED_COLOUR, RECORDED_COLOUR = theme.CURVES[:3]
 
@@ -39,6 +39,7 @@ def build(sheet: InlineStyleSheet) -> Column:
     plot = plots.plot(FIGURE, x="share of the model's cost that is kept", y="score", height=HEIGHT)
     plot.visible = False
     plots.add_span(plot, SPAN)
+    plots.add_band(plot, BAND)
     plot.line("x", "y", source=predicted, color=PREDICTED_COLOUR, line_width=2, line_dash="dashed")
     plot.line("x", "y", source=measured, color=MEASURED_COLOUR, line_width=2.5)
     promised = plot.scatter("x", "y", source=predicted, color=PREDICTED_COLOUR, size=6, marker="square")
@@ -76,6 +77,7 @@ class Budget:
         self._heading = parts.get(HEADING, Div)
         self._target = parts.get(TARGET, Span)
         self._span = parts.get(SPAN, ColumnDataSource)
+        self._band = parts.get(BAND, BoxAnnotation)
         self.forget()
 
     def forget(self) -> None:
@@ -98,12 +100,15 @@ class Budget:
         self._predicted.data = _points(predicted, scale)
         self._recorded.data = _points(_recorded(run), scale)
         plots.draw_span(self._span, scale)
+        plots.draw_band(self._band, scale)
         self._plot.visible = len(measured) > 1
         wanted = wording.target(run)
         if wanted is not None:
             self._target.location = wanted
         self._target.visible = wanted is not None
-        self._heading.text = _words(run, has_points=len(measured) > 1, has_target=wanted is not None)
+        self._heading.text = _words(
+            run, has_points=len(measured) > 1, has_target=wanted is not None, has_band=self._band.visible
+        )
 
 
 Point = tuple[float, float, str]
@@ -146,7 +151,7 @@ def _points(points: list[Point], scale: ScoreScale | None = None) -> dict[str, A
     }
 
 
-def _words(run: RunState, *, has_points: bool, has_target: bool) -> str:
+def _words(run: RunState, *, has_points: bool, has_target: bool, has_band: bool) -> str:
     heading = markup.heading("Score by size of the model")
     if not has_points:
         words = "Whole models are measured after the exploration, if it is large enough, and at the end."
@@ -158,5 +163,7 @@ def _words(run: RunState, *, has_points: bool, has_target: bool) -> str:
             parts.append("star: recorded later")
         if has_target:
             parts.append("dotted: target")
+        if has_band:
+            parts.append("band: noise")
         words = " · ".join(parts)
     return f'{heading}<p class="muted">{words}</p>'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from bokeh.models import ColumnDataSource, HoverTool
-from bokeh.models.annotations import Legend, LegendItem, Span, Title
+from bokeh.models.annotations import BoxAnnotation, Legend, LegendItem, Span, Title
 from bokeh.models.widgets.markups import Div
 from bokeh.plotting import figure
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FIGURE, LINES, POINTS, MARKS = "curves_figure", "curves", "curve_points", "curve_marks"
 HEADING, BASELINE, THRESHOLD, SPAN = "curves_heading", "baseline", "threshold", "curve_span"
+BAND = "curve_band"
 LOWEST, HIGHEST = 330, 560
 """Pixels of the plot, which is about as high as the table beside it."""
 
@@ -43,6 +44,7 @@ def build(sheet: InlineStyleSheet) -> Column:
     dotted = plot.scatter("x", "y", source=points, color="color", size=7)
     starred = plot.scatter("x", "y", source=marks, color="color", size=15, marker="diamond", line_color=theme.TEXT)
     plots.add_span(plot, SPAN)
+    plots.add_band(plot, BAND)
     tips = [("layer", "@name"), ("ratio", "@x{0.[0000]}"), ("score", "@text")]
     plot.add_tools(HoverTool(renderers=[dotted, starred], tooltips=tips))
     legend = Legend(
@@ -66,7 +68,7 @@ def _line(name: str, dash: str) -> Span:
 
 
 class Curves:
-    """Draws what all tabs share of the curves: baseline, threshold, words.
+    """Draws what all tabs share of the curves: baseline, noise, threshold, words.
 
     Args:
         parts: The models of the page.
@@ -76,6 +78,7 @@ class Curves:
         self._heading = parts.get(HEADING, Div)
         self._plot = parts.get(FIGURE, figure)
         self._span = parts.get(SPAN, ColumnDataSource)
+        self._band = parts.get(BAND, BoxAnnotation)
         self._lines = {name: parts.get(name, Span) for name in (BASELINE, THRESHOLD)}
 
     def draw(self, run: RunState) -> None:
@@ -88,9 +91,12 @@ class Curves:
                 line.location = float(scale.text(score))  # as exact as the scores of the table
             line.visible = score is not None
         plots.draw_span(self._span, scale)
+        plots.draw_band(self._band, scale)
         words = []
         if scale is not None and scale.baseline is not None:
             words.append(f"solid line: baseline {scale.text(scale.baseline)}")
+            if scale.noise:
+                words.append(f"band: noise, two evaluations of the original model differ by {scale.noise:.2g}")
             if threshold is not None:
                 words.append(f"dashed: threshold {scale.text(threshold)}: no choice scores lower")
         if run.selection is not None and run.exploration is not None:

@@ -90,12 +90,9 @@ class Header:
 
     def _sentences(self, run: RunState) -> Iterator[str]:
         found = self._current_insights(run)
-        if found.spread is not None:
-            of_layers = f"half of {wording.plural(found.spread_layers, 'layer')}"
-            how_far = (
-                f"within ±{found.spread:.2g} points of the baseline" if found.spread else "exactly at the baseline"
-            )
-            yield f"<b>Noise:</b> at ratio {quantities.ratio(found.spread_ratio)} {of_layers} score {how_far}."
+        noise = "; ".join(_noise(run, found))
+        if noise:
+            yield f"<b>Noise:</b> {noise}."
         if found.known:
             yield f"<b>Free</b> (under {found.free_limit:.2g} points lost, down to the ratio): {_names(found.free)}"
             yield f"<b>Sacred</b> (over {insights.SACRED:g} points lost already at): {_names(found.sacred)}"
@@ -188,6 +185,18 @@ def _failures(run: RunState) -> Iterator[str]:
     reasons = dict.fromkeys(wording.message(cell.error or "no reason was recorded") for cell in failed)
     shown = "; ".join(escaped(reason) for reason in list(reasons)[:MOST_ERRORS])
     yield f'<span class="warning"><b>{wording.plural(run.failures, "cell")} failed:</b></span> {shown}'
+
+
+def _noise(run: RunState, found: Insights) -> Iterator[str]:
+    """What is known of the noise: from the original model alone, and from the layers that are hardly compressed."""
+    scale = ScoreScale.of(run)
+    if run.baseline is not None and run.baseline.repeated_score is not None and scale.noise:
+        scores = f"{scale.text(run.baseline.score)}, and {scale.text(run.baseline.repeated_score)} when evaluated again"
+        yield f"the original model scores {scores} ({scale.noise_points:.2g} points)"
+    if found.spread is not None:
+        of_layers = f"half of {wording.plural(found.spread_layers, 'layer')}"
+        how_far = f"within ±{found.spread:.2g} points of the baseline" if found.spread else "exactly at the baseline"
+        yield f"at ratio {quantities.ratio(found.spread_ratio)} {of_layers} score {how_far}"
 
 
 def _names(cells: Sequence[tuple[str, float]]) -> str:

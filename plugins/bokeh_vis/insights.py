@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from aimet_hooks.run_state import RunState
 
 FREE, FREE_IN_NOISE = EDGES[1], EDGES[2]
-"""Points: a layer that loses less at its lowest known ratio costs nothing; at most so much where scores are noisy."""
+"""Points: a layer that loses less at its lowest known ratio costs nothing; at most so much where the layers spread."""
 
 SACRED = EDGES[5]
 """Points: a layer that loses more at its highest known ratio had better be left alone."""
@@ -30,7 +30,8 @@ class Insights:
             None while too little is known. What is cut there is so little that it is about the noise of the scores.
         spread_ratio: That ratio.
         spread_layers: Number of layers that know it.
-        free_limit: Points below which a loss is none to speak of: as large as the spread, within limits.
+        free_limit: Points below which a loss is none to speak of: as large as the spread, within limits, and at least
+            as the noise of the original model.
         free: Layers that lose less at their lowest known ratio, with that ratio, the most expensive layers first.
         sacred: Layers that lose much even at their highest known ratio, with that ratio, the worst first.
         known: Layers with a score.
@@ -52,7 +53,7 @@ def of(run: RunState) -> Insights:
     if not drops:
         return Insights()
     spread, spread_ratio, spread_layers = _spread(run, drops)
-    limit = min(max(FREE, spread or 0.0), FREE_IN_NOISE)
+    limit = max(min(max(FREE, spread or 0.0), FREE_IN_NOISE), scale.noise_points)
     free = [(layer, min(row)) for layer, row in drops.items() if row[min(row)] < limit]
     sacred = [(layer, max(row)) for layer, row in drops.items() if row[max(row)] > SACRED]
     return Insights(

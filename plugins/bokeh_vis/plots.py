@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bokeh.models import ColumnDataSource, DataRange1d, FactorRange, Range1d
+from bokeh.models.annotations import BoxAnnotation
 from bokeh.plotting import figure
 
 from bokeh_vis import theme
@@ -55,9 +56,27 @@ def add_span(made: figure, name: str) -> None:
 
 
 def draw_span(span: ColumnDataSource, scale: ScoreScale | None) -> None:
-    """Set the least that the axis of scores shows, a point up and down: differences that are about noise stay small."""
+    """Set the least that the axis of scores shows, a point or the noise up and down: what means little stays small."""
     ends: list[float] = []
     if scale is not None and scale.baseline is not None:
-        ends = [scale.baseline - scale.point, scale.baseline + scale.point]
+        least = max(scale.point, scale.noise)
+        ends = [scale.baseline - least, scale.baseline + least]
     if span.data["y"] != ends:
         span.data = {"x": [1.0] * len(ends), "y": ends}
+
+
+def add_band(made: figure, name: str) -> None:
+    """A band behind everything, over all of the plot's width, see ``draw_band``."""
+    made.add_layout(
+        BoxAnnotation(
+            name=name, fill_color=theme.TEXT, fill_alpha=0.18, line_color=None, level="underlay", visible=False
+        )
+    )
+
+
+def draw_band(band: BoxAnnotation, scale: ScoreScale | None) -> None:
+    """Let the band show which scores differ from the baseline by noise alone; without noise there is none."""
+    if scale is not None and scale.baseline is not None and scale.noise:
+        band.update(bottom=scale.baseline - scale.noise, top=scale.baseline + scale.noise, visible=True)
+    else:
+        band.visible = False

@@ -229,7 +229,8 @@ def _legend(run: RunState, scale: ScoreScale) -> str:
     if scale.baseline is not None:
         parts.append("points lost, up to")
         labels = ("about 0", *LABELS[1:])
-        parts += [f'<b class="g{grade}">{label.replace(">", "&gt;")}</b>' for grade, label in enumerate(labels)]
+        graded = scale.legend(labels)
+        parts += [f'<b class="g{grade}">{label.replace(">", "&gt;")}</b>' for grade, label in graded]
         parts.append(f"1 point = {scale.point:.3g}")
     if run.selection is not None:
         parts.append('<b class="chosen">chosen</b>')

@@ -71,7 +71,7 @@ class Panel:
             hidden = table.hidden()
             lines += [Text(), *table.lines(), *([Text(hidden, "dim")] if hidden else [])]
             lines += [Text()] if len(lines) + 2 <= height else []
-            lines.append(self._legend())
+            lines.append(self._legend(width))
         return lines[: max(0, height)]
 
     def _joined(self, *parts: str) -> str:
@@ -169,6 +169,7 @@ class Panel:
             parts[0] += f" with {quantities.percent(watched.state.coverage)} of the {wording.metric(run)}"
         parts += [f"{len(run.skipped)} skipped"] if run.skipped else []
         parts += [f"{run.exploration.reused} cells known before"] if run.exploration.reused else []
+        parts += [f"noise {watched.scale.noise_points:.2g} points"] if watched.scale.noise else []
         facts = Text(self._joined(*parts), "dim")
         if watched.state.failures:
             facts.append(f" {self._glyphs.dot} ", "dim")
@@ -181,12 +182,13 @@ class Panel:
         more = len(skipped) - len(lines)
         return ([f"skipped {more} more"] if more else []) + lines
 
-    def _legend(self) -> Text:
-        """What the colours and marks stand for."""
+    def _legend(self, width: int) -> Text:
+        """What the colours stand for, and the mark where there is room."""
         glyphs = self._glyphs
         line = legend(self._watched.scale, glyphs.labels, None if self._colours else glyphs.signs)
-        mark = f"{glyphs.chosen} chosen" if self._run.selection else f"{glyphs.latest} latest"
-        line.append(f"  {mark}", "dim")
+        mark = f"  {glyphs.chosen} chosen" if self._run.selection else f"  {glyphs.latest} latest"
+        if line.cell_len + cell_len(mark) <= width:
+            line.append(mark, "dim")
         return line
 
 

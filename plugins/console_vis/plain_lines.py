@@ -104,7 +104,8 @@ class PlainLines:
             self._print(event, f"skipped {layer_name(event.layer)}: {wording.message(event.reason)}")
         elif isinstance(event, BaselineScored):
             self._scale = ScoreScale.of(run)
-            self._print(event, f"baseline {self._scale.text(event.score)} ({event.seconds:.3g} s)")
+            noise = f", noise {self._scale.noise_points:.2g} points" if self._scale.noise else ""
+            self._print(event, f"baseline {self._scale.text(event.score)} ({event.seconds:.3g} s){noise}")
         elif isinstance(event, ExplorationStarted):
             self._print(event, _forecast(event, run))
             self._last_line = event.time

@@ -37,7 +37,7 @@ def legend(scale: ScoreScale, labels: Sequence[str], signs: str | None = None) -
     """What the colours stand for; with ``signs`` what those stand for, for where there are no colours."""
     line = Text()
     line.append("points lost, up to ", "dim")
-    for grade, label in enumerate(labels):
+    for grade, label in scale.legend(labels):
         if signs is None:
             line.append(f" {label} ", STYLES[grade])
         else:

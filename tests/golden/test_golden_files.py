@@ -119,6 +119,16 @@ def test_baseline_is_in_every_file_that_has_one() -> None:
         assert run.baseline.score == BEST
 
 
+@pytest.mark.parametrize(
+    ("name", "repeated"),
+    [("events-v1.jsonl", None), ("events-v1-failed.jsonl", None), ("events-v1-max-drop.jsonl", BEST)],
+)
+def test_baseline_that_was_evaluated_once_has_no_noise(name: str, repeated: float | None) -> None:
+    run = state_of(name)
+    assert run.baseline is not None
+    assert (run.baseline.repeated_score, run.baseline.noise) == (repeated, 0.0)
+
+
 def test_script_still_makes_every_file_and_they_are_read(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, SCRIPT, tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

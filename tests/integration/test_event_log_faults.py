@@ -106,7 +106,7 @@ def test_run_goes_on_without_space_and_its_log_is_whole_when_there_is_space_agai
     retry: str, said: list[str], tmp_path: Path
 ) -> None:
     directory = tmp_path / "run"
-    script = f"FULL_AT, FREE_AT = 3, 8\n{textwrap.dedent(LIMITED)}\n{retry}\nrun(callback)"
+    script = f"FULL_AT, FREE_AT = 4, 9\n{textwrap.dedent(LIMITED)}\n{retry}\nrun(callback)"
     heard, err = finish(script, directory)
     events = logged(directory)
     assert [event.seq for event in events] == list(range(len(events)))
@@ -124,7 +124,7 @@ def test_run_goes_on_without_space_and_its_log_is_whole_when_there_is_space_agai
 def test_run_whose_disk_stays_full_ends_well_and_says_what_is_missing(tmp_path: Path) -> None:
     directory = tmp_path / "run"
     script = f"""
-FULL_AT, FREE_AT = 3, 0
+FULL_AT, FREE_AT = 4, 0
 {textwrap.dedent(LIMITED)}
 result = run(callback)
 assert result.stats.compressed_score > 0.5
@@ -146,7 +146,7 @@ def test_killed_run_leaves_a_readable_log_with_every_score_that_was_evaluated(tm
         calls = iter(range(1, 1000))
 
         def callback(session):
-            if next(calls) == 9:
+            if next(calls) == 10:
                 threading.Event().wait()  # the parent kills us here, in the middle of an evaluation
             return accuracy(session)
 

@@ -100,7 +100,7 @@ def test_a_second_run_takes_the_place_of_the_first_in_open_tabs(
 def test_ticked_layers_have_curves_in_one_tab_only(plain_server: PlainServer, open_tab: Callable[[str], Page]) -> None:
     run = RunningRun(plain_server.url)
     try:
-        run.gate.let(5)
+        run.gate.let(6)
         tab = open_tab(plain_server.page)
         wait_for(tab, "scores() === 4 && data('curves').name.length === 1")
         other = open_tab(plain_server.page)
@@ -108,7 +108,7 @@ def test_ticked_layers_have_curves_in_one_tab_only(plain_server: PlainServer, op
         tick_layer(tab, "first")
         tick_layer(tab, "third")
         wait_for(tab, "data('curves').name.join() === 'first,third'")
-        run.gate.let(9)
+        run.gate.let(10)
         wait_for(tab, "scores() === 8 && data('curves').xs[0].length >= 2")
         assert data(tab, "curves")["name"] == ["first", "third"]
         wait_for(other, "scores() === 8 && data('curves').name.length === 1")
@@ -168,12 +168,12 @@ def test_the_page_is_complete_again_after_the_server_was_killed_and_restarted(
     run = RunningRun(plain_server.url)
     try:
         tab = open_tab(plain_server.page)
-        run.gate.let(6)
+        run.gate.let(7)
         wait_for(tab, "scores() === 5")
         tick_layer(tab, "second")
         plain_server.kill()
         tab.get_by_text("The server is gone").wait_for()
-        run.gate.let(9)
+        run.gate.let(10)
         plain_server.start()
         wait_for(tab, "scores() === 8", seconds=35)
         wait_for(tab, "data('curves').name.join() === 'second'")  # ticked before
@@ -187,7 +187,7 @@ import sys
 sys.path.insert(0, ".")
 from tests.integration.small_runs import Gate, compress
 evaluate = Gate()
-evaluate.let(5)
+evaluate.let(6)
 compress(sys.argv[1], evaluate, run_name="hanging run")
 """
 

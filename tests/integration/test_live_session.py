@@ -158,7 +158,7 @@ def test_server_is_killed_in_the_middle(
     plain_server: PlainServer, warnings: Callable[[], list[str]], seconds_without_view: float
 ) -> None:
     run = RunningRun(plain_server.url)
-    run.gate.let(6)
+    run.gate.let(7)
     wait_until(lambda: "scores=5" in text_on(plain_server.url), "five scores on the page")
     plain_server.kill()
     begin = time.monotonic()
@@ -171,7 +171,7 @@ def test_server_is_killed_in_the_middle(
 
 def test_server_is_killed_and_restarted(plain_server: PlainServer, warnings: Callable[[], list[str]]) -> None:
     run = RunningRun(plain_server.url)
-    run.gate.let(6)
+    run.gate.let(7)
     wait_until(lambda: "scores=5" in text_on(plain_server.url), "five scores on the page")
     plain_server.kill()
     wait_until(warnings, "the warning")
@@ -187,7 +187,7 @@ def test_what_is_said_of_tokens_does_not_hide_what_comes_later(
 ) -> None:
     with session_of_others(plain_server.url):
         run = RunningRun(plain_server.url)
-        run.gate.let(6)
+        run.gate.let(7)
         wait_until(warnings, "the warning of tokens")
     plain_server.kill()
     run.finish()
@@ -200,7 +200,7 @@ def test_server_is_frozen(
     plain_server: PlainServer, warnings: Callable[[], list[str]], seconds_without_view: float
 ) -> None:
     run = RunningRun(plain_server.url)
-    run.gate.let(6)
+    run.gate.let(7)
     wait_until(lambda: "scores=5" in text_on(plain_server.url), "five scores on the page")
     plain_server.signal(signal.SIGSTOP)
     begin = time.monotonic()
@@ -445,10 +445,10 @@ def test_something_else_in_the_session_is_left_alone(
 
 def test_a_newer_run_takes_the_page_over(plain_server: PlainServer, warnings: Callable[[], list[str]]) -> None:
     older = RunningRun(plain_server.url, run_name="older")
-    older.gate.let(5)
+    older.gate.let(6)
     wait_until(lambda: "scores=4" in text_on(plain_server.url), "four scores on the page")
     newer = RunningRun(plain_server.url, run_name="newer", names=("a", "b"))
-    newer.gate.let(3)
+    newer.gate.let(4)
     wait_until(warnings, "the warning of the older run")
     (said,) = warnings()
     assert "taken over by 'newer'" in said
@@ -476,7 +476,7 @@ def test_a_run_of_another_process_takes_the_page_over(
     plain_server: PlainServer, warnings: Callable[[], list[str]]
 ) -> None:
     run = RunningRun(plain_server.url, run_name="here")
-    run.gate.let(5)
+    run.gate.let(6)
     wait_until(lambda: "scores=4" in text_on(plain_server.url), "four scores on the page")
     line = [sys.executable, "-c", OTHER_PROCESS, plain_server.url]
     with subprocess.Popen(line, stdin=subprocess.PIPE) as other:
@@ -497,7 +497,7 @@ def test_a_run_that_ended_before_there_was_a_server_does_not_take_the_page_from_
     (said,) = warnings()
     assert "nothing listens" in said
     newer = RunningRun(server.url, run_name="newer")
-    newer.gate.let(5)
+    newer.gate.let(6)
     with server:
         wait_until(lambda: "scores=4" in text_on(server.url), "four scores of the newer run")
         newer.finish()
@@ -568,7 +568,7 @@ from tests.integration.small_runs import Gate, FREELY, compress
 class Forking(Gate):
     def __call__(self, model):
         score = super().__call__(model)
-        if self.evaluations in (1, 4, 14):
+        if self.evaluations in (1, 5, 15):
             child = os.fork()
             if child == 0:
                 sys.exit(0)  # runs what a process runs at its end

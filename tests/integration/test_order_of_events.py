@@ -167,14 +167,15 @@ def failing_from(call: int, error: BaseException) -> Callable[[Any], float]:
     ("callback", "keywords", "order", "stage", "error"),
     [
         (failing_from(1, RuntimeError("no data")), {}, r"S(k?p)+X", "baseline", EvaluationError),
-        (failing_from(2, RuntimeError("no data")), {}, r"S(k?p)+BEe{5}X", "exploration", EvaluationError),
-        (failing_from(3, OSError("x")), {"on_eval_error": "raise"}, r"S(k?p)+BEe{2}X", "exploration", EvaluationError),
-        (failing_from(8, RuntimeError("no data")), {}, r"S(k?p)+BEe{6}R(cp)+X", "evaluation", EvaluationError),
-        (failing_from(4, KeyboardInterrupt()), {}, r"S(k?p)+BEe{2}X", "exploration", KeyboardInterrupt),
-        (failing_from(4, SystemExit(1)), {}, r"S(k?p)+BEe{2}X", "exploration", SystemExit),
+        (failing_from(2, RuntimeError("no data")), {}, r"S(k?p)+X", "baseline", EvaluationError),
+        (failing_from(3, RuntimeError("no data")), {}, r"S(k?p)+BEe{5}X", "exploration", EvaluationError),
+        (failing_from(4, OSError("x")), {"on_eval_error": "raise"}, r"S(k?p)+BEe{2}X", "exploration", EvaluationError),
+        (failing_from(9, RuntimeError("no data")), {}, r"S(k?p)+BEe{6}R(cp)+X", "evaluation", EvaluationError),
+        (failing_from(5, KeyboardInterrupt()), {}, r"S(k?p)+BEe{2}X", "exploration", KeyboardInterrupt),
+        (failing_from(5, SystemExit(1)), {}, r"S(k?p)+BEe{2}X", "exploration", SystemExit),
         (None, {"selection": GreedySelection(0.01)}, r"S(k?p)+X", "preflight", TargetError),
     ],
-    ids=["baseline", "five in a row", "first with raise", "result", "interrupt", "exit", "target"],
+    ids=["baseline", "baseline again", "five in a row", "first with raise", "result", "interrupt", "exit", "target"],
 )
 def test_run_that_fails_ends_with_run_failed(
     callback: Any,

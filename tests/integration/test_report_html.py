@@ -70,7 +70,7 @@ calls = 0
 def evaluate(session):
     global calls
     calls += 1
-    if calls > 5:
+    if calls > 6:
         time.sleep(60)
     return 0.9
 """

@@ -8,12 +8,14 @@ from bokeh_vis import insights
 from bokeh_vis.insights import Insights
 
 
-def run_with(table: dict[str, dict[float, float]], baseline: float = 0.9) -> RunState:
+def run_with(
+    table: dict[str, dict[float, float]], baseline: float = 0.9, repeated_score: float | None = None
+) -> RunState:
     started = RunStarted(
         run_name="r", model_name="m", scheme="spatial_svd", cost_metric="mac", settings={}, layers={}, fingerprint="f"
     )
     ratios = tuple(sorted({ratio for row in table.values() for ratio in row}))
-    events: list[Event] = [started, BaselineScored(score=baseline)]
+    events: list[Event] = [started, BaselineScored(score=baseline, repeated_score=repeated_score)]
     events.append(ExplorationStarted(layers=tuple(table), candidates=ratios, total=9, reused=0))
     for layer, row in table.items():
         events += [
@@ -68,3 +70,10 @@ def test_free_layers_lose_nothing_at_their_lowest_ratio_and_sacred_ones_much_at_
     assert found.free == (("free", 0.2),)
     assert found.sacred == (("dearest", 0.9), ("dear", 0.9))
     assert found.known == 4
+
+
+def test_what_is_lost_within_the_noise_of_the_original_model_is_free() -> None:
+    table = {"a": {0.5: 0.89, 0.9: 0.9}, "b": {0.5: 0.87, 0.9: 0.9}, "c": {0.5: 0.9, 0.9: 0.9}}
+    found = insights.of(run_with(table, repeated_score=0.92))
+    assert round(found.free_limit, 6) == 2
+    assert [layer for layer, _ in found.free] == ["a", "c"]

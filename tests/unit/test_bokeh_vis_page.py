@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from bokeh.document import Document
 from bokeh.models import Column, ColumnDataSource
+from bokeh.models.annotations import BoxAnnotation
 from bokeh.models.widgets.markups import Div
 
 from aimet_hooks import recordings
@@ -245,6 +246,47 @@ def test_looks_of_cells() -> None:
     looks = [cell.split("|")[1] for column in exploring.values() for cell in column if cell]
     assert sum("last" in look for look in looks) == 1
     assert sum("last" in cell for column in finished.values() for cell in column) == 0
+
+
+BANDS = ("curve_band", "budget_band")
+
+
+def test_noise_is_a_band_the_first_colour_and_said() -> None:
+    page = drawn(page_runs.whole_run(page_runs.layer_names(10), noise=0.003))
+    for name in BANDS:
+        band = page.root.select_one({"name": name})
+        assert isinstance(band, BoxAnnotation)
+        assert band.visible
+        assert (band.bottom, band.top) == (pytest.approx(0.7582), pytest.approx(0.7642))
+    texts = shown(page)
+    assert "band: noise, two evaluations of the original model differ by 0.003" in texts["curves_heading"]
+    assert '<b class="g0">.3 (noise)</b> <b class="g2">.5</b>' in texts["score_legend"]
+    assert (
+        "<b>Noise:</b> the original model scores 0.7612, and 0.7582 when evaluated again (0.3 points); at ratio 0.9 "
+    ) in texts["header"]
+    assert "under 0.3 points lost" in texts["header"]
+    grades = {cell.split("|")[1][:2] for column in cells(page).values() for cell in column if cell}
+    assert "g0" in grades
+    assert "g1" not in grades
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-12])
+def test_without_noise_there_is_no_band(noise: float) -> None:
+    page = drawn(page_runs.whole_run(page_runs.layer_names(10), noise=0.003))
+    for event in page_runs.whole_run(page_runs.layer_names(10), noise=noise, run_id="second"):
+        page.hear(event)
+    page.draw(state_of(page_runs.whole_run(page_runs.layer_names(10), noise=noise, run_id="second")), OURS)
+    assert [page.root.select_one({"name": name}).visible for name in BANDS] == [False, False]  # type: ignore[union-attr]
+    texts = shown(page)
+    assert "noise" not in texts["curves_heading"] + texts["budget_heading"] + texts["score_legend"]
+    assert "evaluated again" not in texts["header"]
+
+
+def test_noise_of_more_than_a_point_is_in_sight() -> None:
+    page = drawn(page_runs.whole_run(page_runs.layer_names(10), noise=0.02))
+    span = page.root.select_one({"name": "curve_span"})
+    assert isinstance(span, ColumnDataSource)
+    assert span.data["y"] == [pytest.approx(0.7412), pytest.approx(0.7812)]
 
 
 def test_silence_and_forecast_while_exploring() -> None:

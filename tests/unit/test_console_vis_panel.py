@@ -54,8 +54,22 @@ def test_an_exploration_shows_progress_the_latest_cell_and_the_table() -> None:
         "block.conv   .880     ·     ·     20.0%",
         "head         fail     ·     ·     30.0%",
         "",
-        "points lost, up to  ≈0  .1  .5  1  2  5  10  >10   1 point = 0.01  ▸ latest",
+        "points lost, up to  ≈0  .1  .5  1  2  5  10  >10   1 point = 0.01",
     ]
+
+
+def test_the_legend_has_the_mark_where_there_is_room() -> None:
+    assert drawn(at_cell(4), 74)[-1] == "points lost, up to  ≈0  .1  .5  1  2  5  10  >10   1 point = 0.01"
+    assert drawn(at_cell(4), 75)[-1] == "points lost, up to  ≈0  .1  .5  1  2  5  10  >10   1 point = 0.01  ▸ latest"
+
+
+def test_noise_is_among_the_facts_and_in_the_legend() -> None:
+    events = at_cell(4)
+    events[2] = replace(events[2], repeated_score=0.897)
+    lines = drawn(events, 76)
+    assert lines[2] == "3 layers with 60% of the MACs · 1 skipped · noise 0.3 points · 1 cell failed"
+    assert lines[-1] == "points lost, up to  .3 (noise)  .5  1  2  5  10  >10   1 point = 0.01"
+    assert drawn(events, 76, colours=False, ascii_only=True)[-1].startswith("points lost, up to _.3 (noise) :.5 -1")
 
 
 def test_without_colours_signs_show_the_grades() -> None:
@@ -65,7 +79,7 @@ def test_without_colours_signs_show_the_grades() -> None:
         "block.conv   .880▅    ·     ·     20.0%",
         "head         fail     ·     ·     30.0%",
     ]
-    assert lines[-1] == "points lost, up to ▁≈0 ▂.1 ▃.5 ▄1 ▅2 ▆5 ▇10 █>10   1 point = 0.01  ▸ latest"
+    assert lines[-1] == "points lost, up to ▁≈0 ▂.1 ▃.5 ▄1 ▅2 ▆5 ▇10 █>10   1 point = 0.01"
 
 
 def test_a_terminal_without_unicode_gets_ascii() -> None:

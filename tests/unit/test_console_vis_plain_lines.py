@@ -55,6 +55,11 @@ def test_every_step_has_its_line() -> None:
     )
 
 
+def test_a_baseline_that_scores_otherwise_a_second_time_has_its_noise_beside_it() -> None:
+    baseline = BaselineScored(score=0.9, repeated_score=0.897, seconds=0.5, time=BEGIN + 2)
+    assert progress_of([started(), baseline]).splitlines()[-1] == "[0:02] baseline 0.9000 (0.5 s), noise 0.3 points"
+
+
 def test_a_failure_prints_the_rows_that_were_begun_and_how_many_cells_are_safe() -> None:
     lines = progress_of([*whole_run()[:8], failed()], Path("runs/7")).splitlines()
     assert lines[-5:] == [

@@ -170,6 +170,28 @@ def test_placed_event_differs_in_its_place_alone() -> None:
     assert placed.metrics is event.metrics
 
 
+# -- the baseline ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("score", "again", "noise", "noisy"),
+    [
+        (0.9, None, 0.0, False),
+        (0.9, 0.9, 0.0, False),
+        (0.9, 0.897, 0.003, True),
+        (0.897, 0.9, 0.003, True),
+        (-1e6, -1e6 - 1e-6, 1e-6, False),
+        (0.0, 1e-14, 1e-14, False),
+    ],
+)
+def test_noise_is_the_difference_of_two_scores_of_the_baseline(
+    score: float, again: float | None, noise: float, noisy: bool
+) -> None:
+    event = BaselineScored(score=score, repeated_score=again)
+    assert event.noise == pytest.approx(noise, rel=1e-3)
+    assert event.is_noisy == noisy
+
+
 # -- fields ------------------------------------------------------------------------------------------------------------
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from aimet_hooks.presentation.score_scale import ScoreScale, point_of
+from aimet_hooks.events import BaselineScored
+from aimet_hooks.presentation.score_scale import LABELS, ScoreScale, point_of
 from tests.unit.console_vis_runs import recorded, whole_run
 
 
@@ -36,6 +39,39 @@ def test_the_grade_is_the_drop_in_points_in_both_directions(lost: float, grade: 
     assert ScoreScale(0.9, 0.01, higher_is_better=True).grade(0.9 - lost / 100) == grade
     assert ScoreScale(20.0, 0.2, higher_is_better=False).grade(20.0 + lost / 5) == grade
     assert ScoreScale(None, 0.01, higher_is_better=True).grade(0.5) is None
+
+
+@pytest.mark.parametrize(
+    ("noise", "lost", "grade"),
+    [(0.03, 0.05, 0), (0.3, 0.3, 0), (0.3, 0.31, 2), (0.3, 0.6, 3), (0.3, -0.3, 0), (12, 12, 0), (12, 12.1, 7)],
+)
+def test_a_drop_within_the_noise_has_the_first_grade(noise: float, lost: float, grade: int) -> None:
+    scale = ScoreScale(0.9, 0.01, higher_is_better=True, noise=noise / 100)
+    assert scale.grade(0.9 - lost / 100) == grade
+    assert scale.noise_points == pytest.approx(noise)
+
+
+@pytest.mark.parametrize(
+    ("noise", "legend"),
+    [
+        (0, list(enumerate(LABELS))),
+        (0.05, list(enumerate(LABELS))),
+        (0.07, [(0, ".07 (noise)"), *list(enumerate(LABELS))[1:]]),
+        (0.3, [(0, ".3 (noise)"), *list(enumerate(LABELS))[2:]]),
+        (5, [(0, "5 (noise)"), (6, "10"), (7, ">10")]),
+        (12, [(0, "12 (noise)"), (7, ">12")]),
+    ],
+)
+def test_the_legend_leaves_out_the_grades_that_noise_takes_in(noise: float, legend: list[tuple[int, str]]) -> None:
+    assert ScoreScale(90.0, 1.0, higher_is_better=True, noise=noise).legend() == legend
+
+
+def test_the_noise_of_a_run_is_that_of_its_baseline() -> None:
+    events = [
+        replace(event, repeated_score=0.903) if isinstance(event, BaselineScored) else event for event in whole_run()
+    ]
+    assert ScoreScale.of(recorded(events)).noise == pytest.approx(0.003)
+    assert ScoreScale.of(recorded(whole_run())).noise == 0
 
 
 @pytest.mark.parametrize(
