@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,14 @@ import click
 from aimet_hooks.cli import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from aimet_hooks.events import ModelProbed
     from aimet_hooks.run_state import RunState
     from aimet_hooks.saved_run import SavedSelection
+
+COSTS_OF_FUNCTION = "COSTS.csv"
+"""Stands in a command for costs that a function gave."""
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -69,8 +73,11 @@ def select(
         ratios, said = dict(probe.comp_ratios), _measured(saved.state, probe)
     save_ratios(ratios, output)
     click.echo(said)
+    command = f"aimet-hooks apply MODEL.onnx {output} {_as_in(saved.state)}-o OUT.onnx"
+    if COSTS_OF_FUNCTION in command:
+        click.echo(f"{COSTS_OF_FUNCTION} must list the costs that the run had of {saved.state.settings.get('costs')}.")
     click.echo(f"The ratios are in {output}. To compress a model to them, which evaluates nothing either:")
-    click.echo(f"aimet-hooks apply MODEL.onnx {output} {_as_in(saved.state)}-o OUT.onnx")
+    click.echo(command)
 
 
 def _predicted(run: RunState, chosen: SavedSelection) -> str:
@@ -107,14 +114,31 @@ def _as_in(run: RunState) -> str:
     started = run.started
     if started is None:
         return ""
-    shape, multiplicity = started.settings.get("input_shape"), started.settings.get("multiplicity", 1)
-    found = {
-        "--scheme": started.scheme,
-        "--cost-metric": started.cost_metric,
-        "--multiplicity": None if multiplicity == 1 else multiplicity,
-        "--input-shape": ",".join(map(str, shape)) if isinstance(shape, (list, tuple)) else None,
-    }
-    return "".join(f"{option} {value} " for option, value in found.items() if value)
+    shape, multiplicity = run.settings.get("input_shape"), run.settings.get("multiplicity", 1)
+    found = [
+        ("--scheme", started.scheme),
+        ("--cost-metric", _cost_metric(run)),
+        ("--multiplicity", None if multiplicity == 1 else multiplicity),
+        *(("--layer-option", option) for option in _multiplicities(run)),
+        ("--input-shape", ",".join(map(str, shape)) if isinstance(shape, (list, tuple)) else None),
+    ]
+    return "".join(f"{option} {shlex.quote(str(value))} " for option, value in found if value)
+
+
+def _cost_metric(run: RunState) -> str:
+    """What the command line takes for the run's costs; a file's name to fill in where a function gave them."""
+    name, source = run.started.cost_metric if run.started else "", str(run.settings.get("costs", ""))
+    if name != "own":
+        return name
+    return source if source.lower().endswith(".csv") else COSTS_OF_FUNCTION
+
+
+def _multiplicities(run: RunState) -> Iterator[str]:
+    """The layer options that say what a ratio means: those with a multiplicity."""
+    asked = run.settings.get("layer_options")
+    for pattern, options in asked.items() if isinstance(asked, dict) else ():
+        if isinstance(options, dict) and "multiplicity" in options:
+            yield f"{pattern}:multiplicity={options['multiplicity']}"
 
 
 @click.command()
@@ -136,6 +160,7 @@ def apply(model: Path, ratios: Path, *, output: Path, **given: Any) -> None:
         input_shape=given["input_shape"],
         compress_scheme=arguments.scheme_with(given["scheme"], given["multiplicity"]),
         cost_metric=given["cost_metric"],
+        layer_options=arguments.layer_options(given["layer_option"]),
     )
     from aimet_hooks.adapters.onnx_graph import saving
 
@@ -143,8 +168,10 @@ def apply(model: Path, ratios: Path, *, output: Path, **given: Any) -> None:
         saving.save(applied.model, output)
     except OSError as error:
         raise ResultsDirError(f"-o {str(output)!r} cannot be written ({error.strerror or error})") from error
+    own = given["cost_metric"].lower().endswith(".csv")
     click.echo(
         f"The compressed model is in {output}: {wording.plural(len(applied.compressed), 'layer')} compressed, "
-        f"{quantities.share(applied.mac_ratio)} of the MACs and {quantities.share(applied.memory_ratio)} of the "
+        + (f"{quantities.share(applied.cost_ratio)} of the cost, " if own else "")
+        + f"{quantities.share(applied.mac_ratio)} of the MACs and {quantities.share(applied.memory_ratio)} of the "
         "weights kept. It was not evaluated."
     )
