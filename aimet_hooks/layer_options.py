@@ -38,8 +38,8 @@ class LayerOptions:
     def __post_init__(self) -> None:
         if self.min_comp_ratio is not None:
             exact_ratio(self.min_comp_ratio, "min_comp_ratio")
-        if self.multiplicity is not None and (type(self.multiplicity) is not int or self.multiplicity < 1):
-            raise UsageError(f"multiplicity is {self.multiplicity!r}; give an integer of at least 1, as multiplicity=8")
+        if self.multiplicity is not None:
+            check_multiplicity(self.multiplicity)
         if self.tie is not None and not (isinstance(self.tie, str) and self.tie):
             raise UsageError(f"tie is {self.tie!r}; give the layers that share a ratio the same name, as tie='block1'")
 
@@ -59,6 +59,16 @@ class LayerOptions:
     def _asked(self) -> dict[str, Any]:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in values.items() if value is not None}
+
+
+def check_multiplicity(value: Any) -> None:
+    """Make sure that ranks can be multiples of a value.
+
+    Raises:
+        UsageError: If it is not an integer >= 1.
+    """
+    if type(value) is not int or value < 1:
+        raise UsageError(f"multiplicity is {value!r}; give an integer of at least 1, as multiplicity=8")
 
 
 def by_pattern(given: Any) -> dict[str, LayerOptions]:

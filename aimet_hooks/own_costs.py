@@ -31,6 +31,8 @@ CostMetric = Literal["mac", "memory"] | OwnCost | str | os.PathLike[str]
 """What ``cost_metric`` takes."""
 
 HEADER = ["layer", "rank", "cost"]
+LARGEST_TOTAL = 10**300
+"""What all layers may cost, so that sums are finite as floats, too."""
 MOST_SHOWN = 60
 """Characters of a value that a message quotes."""
 
@@ -80,10 +82,12 @@ class OwnCosts(CostModel):
         self._ladders: dict[tuple[str, int, int], _Ladder] = {}
 
     def check(self, layers: Sequence[Layer]) -> None:
-        """Make sure that every layer has a cost as it is, and one of them costs something."""
-        if layers and not sum(self.of_layer(layer) for layer in layers):
+        """Make sure that every layer has a cost as it is, and all together cost something."""
+        total = sum(self.of_layer(layer) for layer in layers)
+        if layers and not 0 < total <= LARGEST_TOTAL:
             raise UsageError(
-                f"cost_metric {self.source}: all layers cost 0 as they are; give one of them a cost above 0"
+                f"cost_metric {self.source}: all layers as they are cost {'0' if total == 0 else 'more than 1e300'}; "
+                "give costs in a unit in which this is between 0 and 1e300"
             )
 
     def of_layer(self, layer: Layer) -> Fraction:

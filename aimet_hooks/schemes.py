@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from aimet_hooks import cost, factorization
 from aimet_hooks.cost import Ranks
 from aimet_hooks.errors import UsageError, nearest
+from aimet_hooks.layer_options import check_multiplicity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,8 +51,7 @@ class SvdScheme:
     multiplicity: int = 1
 
     def __post_init__(self) -> None:
-        if type(self.multiplicity) is not int or self.multiplicity < 1:
-            raise UsageError(f"multiplicity is {self.multiplicity!r}; give an integer of at least 1, as multiplicity=8")
+        check_multiplicity(self.multiplicity)
 
     def reason_against(self, layer: Layer, metric: CostModel) -> str | None:
         """Why this scheme leaves the layer alone, or None if it takes it."""
