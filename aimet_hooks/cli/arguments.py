@@ -92,6 +92,7 @@ def meaning_options(function: F) -> F:
         click.option(
             "--cost-metric",
             type=CostMetricType(),
+            metavar="mac|memory|FILE.csv",
             default="mac",
             show_default=True,
             help="What the ratios are shares of; a file lists costs of your own: layer, rank, cost.",

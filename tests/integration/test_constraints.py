@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections import Counter
 from pathlib import Path
@@ -129,7 +130,7 @@ def test_tied_layers_share_a_ratio_in_the_run_and_in_what_is_chosen_later(rule: 
 
     locked = saved.select(target_comp_ratio=0.6, rule=rule, locked={"block1.conv2": 0.8})
     assert (locked.comp_ratios["block1.conv1"], locked.comp_ratios["block1.conv2"]) == (0.8, 0.8)
-    alone = saved.select(target_comp_ratio=0.6, rule=rule, locked={"block1.conv1": None})
+    alone = saved.select(target_comp_ratio=0.7, rule=rule, locked={"block1.conv1": None})
     assert alone.comp_ratios["block1.conv2"] is None
     with pytest.raises(
         UsageError, match=r"'block1\.conv1' and 'block1\.conv2' are tied by 'one' and locked at 0\.8 and n"
@@ -283,7 +284,7 @@ def test_costs_are_part_of_the_fingerprint_and_constraints_are_not(tmp_path: Pat
 
 def test_a_function_that_fails_ends_the_run_before_anything_is_evaluated() -> None:
     evaluate = Gate()
-    with pytest.raises(UsageError, match="fails for layer 'second' at rank 3: KeyError: 3; it must have a cost"):
+    with pytest.raises(UsageError, match="fails for layer 'second' at rank 36: KeyError: 36; it must have a cost"):
         compress_model(
             network(),
             evaluate,
@@ -327,6 +328,9 @@ def test_a_file_of_costs_and_layer_options_go_through_the_command_line(
     said = capsys.readouterr().out
     assert "keep 0.7 of the cost" in said
     assert "of the cost kept, target 0.7" in said
+    assert re.search(r"^  cost +3\.00 k +-> +[\d.]+ k +0\.\d{3} kept$", said, re.MULTILINE)
+    assert main(["show", "run", "--html", "page.html"]) == 0
+    assert "cost kept" in Path("page.html").read_text()
     state = load_run("run").state
     assert set(state.scores) == set(NAMED)
     assert state.skipped["stem"] == f"{costs} has no cost of it"
