@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from aimet_hooks import cost, selection
 from aimet_hooks.errors import UnknownNameError, UsageError, nearest
+from aimet_hooks.ratio import told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,7 +86,7 @@ class ChoiceTable:
                 if self.ties.get(other) == self.ties[layer] and all_of_them.setdefault(other, ratio) != ratio:
                     raise UsageError(
                         f"layers {layer!r} and {other!r} are tied by {self.ties[layer]!r} and locked at "
-                        f"{_told(ratio)} and {_told(all_of_them[other])}; lock one of them, or both at the same ratio"
+                        f"{told(ratio)} and {told(all_of_them[other])}; lock one of them, or both at the same ratio"
                     )
         return all_of_them
 
@@ -102,7 +103,7 @@ class ChoiceTable:
             if all(choice.ratio != ratio for choice in self.rows[layer]):
                 known = ", ".join(f"{choice.ratio:g}" for choice in self.rows[layer] if choice.ratio is not None)
                 raise UsageError(
-                    f"layer {layer!r} has no score at ratio {_told(ratio)}; it has scores at {known or 'none'}"
+                    f"layer {layer!r} has no score at ratio {told(ratio)}; it has scores at {known or 'none'}"
                 )
         rows = {layer: row for layer, row in self.rows.items() if layer not in ratios}
         return type(self)(
@@ -130,7 +131,3 @@ def _whole(run: RunState, costs: Sequence[float]) -> dict[float, int]:
 
 def _of_samples(count: float) -> Fraction:
     return Fraction(count).limit_denominator(LARGEST_DENOMINATOR)
-
-
-def _told(ratio: float | None) -> str:
-    return "none" if ratio is None else f"{ratio:g}"

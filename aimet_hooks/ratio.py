@@ -1,4 +1,4 @@
-"""Ratios as users write them, exactly."""
+"""Ratios as users write them, exactly, and as messages tell them."""
 
 from __future__ import annotations
 
@@ -26,3 +26,8 @@ def exact_ratio(value: Any, what: str) -> Fraction:
             f"{what} is {value!r}; it must lie between 0 and 1, both excluded: the share of the cost to keep"
         )
     return ratio
+
+
+def told(ratio: float | Fraction | None) -> str:
+    """A ratio in a message; "none" for a layer that is left alone."""
+    return "none" if ratio is None else f"{float(ratio):g}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from aimet_hooks import knapsack, recordings, selection
 from aimet_hooks.errors import TargetError, UnknownNameError, UsageError, nearest
-from aimet_hooks.ratio import exact_ratio
+from aimet_hooks.ratio import exact_ratio, told
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -357,7 +357,7 @@ class ManualSelection:
             if self.ratios.get(other) != self.ratios.get(name):
                 raise UsageError(
                     f"layers {other!r} and {name!r} are tied by {tie!r}, and ManualSelection gives them "
-                    f"{_told(self.ratios.get(other))} and {_told(self.ratios.get(name))}; give both the same ratio"
+                    f"{told(self.ratios.get(other))} and {told(self.ratios.get(name))}; give both the same ratio"
                 )
 
     def highest_ranks(self, table: ScoreTable) -> dict[str, int]:
@@ -373,10 +373,6 @@ class ManualSelection:
 
     def _variants(self, table: ScoreTable) -> dict[str, Variant]:
         return {layer: table.variant(layer, ratio) for layer, ratio in self.ratios.items() if ratio is not None}
-
-
-def _told(ratio: Fraction | None) -> str:
-    return "none" if ratio is None else f"{float(ratio):g}"
 
 
 Strategy = TableSelection | ManualSelection

@@ -73,11 +73,10 @@ def select(
         ratios, said = dict(probe.comp_ratios), _measured(saved.state, probe)
     save_ratios(ratios, output)
     click.echo(said)
-    command = f"aimet-hooks apply MODEL.onnx {output} {_as_in(saved.state)}-o OUT.onnx"
-    if COSTS_OF_FUNCTION in command:
+    if _has_costs_of_function(saved.state):
         click.echo(f"{COSTS_OF_FUNCTION} must list the costs that the run had of {saved.state.settings.get('costs')}.")
     click.echo(f"The ratios are in {output}. To compress a model to them, which evaluates nothing either:")
-    click.echo(command)
+    click.echo(f"aimet-hooks apply MODEL.onnx {output} {_as_in(saved.state)}-o OUT.onnx")
 
 
 def _predicted(run: RunState, chosen: SavedSelection) -> str:
@@ -127,10 +126,15 @@ def _as_in(run: RunState) -> str:
 
 def _cost_metric(run: RunState) -> str:
     """What the command line takes for the run's costs; a file's name to fill in where a function gave them."""
-    name, source = run.started.cost_metric if run.started else "", str(run.settings.get("costs", ""))
-    if name != "own":
-        return name
-    return source if source.lower().endswith(".csv") else COSTS_OF_FUNCTION
+    if _has_costs_of_function(run):
+        return COSTS_OF_FUNCTION
+    name = run.started.cost_metric if run.started else ""
+    return str(run.settings.get("costs")) if name == "own" else name
+
+
+def _has_costs_of_function(run: RunState) -> bool:
+    is_own = run.started is not None and run.started.cost_metric == "own"
+    return is_own and not str(run.settings.get("costs")).lower().endswith(".csv")
 
 
 def _multiplicities(run: RunState) -> Iterator[str]:
