@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from aimet_hooks.hookspecs import hookimpl
+    from aimet_hooks.layer_options import LayerOptions
     from aimet_hooks.planning import plan
     from aimet_hooks.result import CompressionResult, load_compressed
     from aimet_hooks.saved_run import SavedRun, SavedSelection, load_run
@@ -43,6 +44,7 @@ _HOMES = {
     "compress_model": "compress",
     "plan": "planning",
     "hookimpl": "hookspecs",
+    "LayerOptions": "layer_options",
     "CompressionResult": "result",
     "load_compressed": "result",
     "SavedRun": "saved_run",
@@ -75,6 +77,7 @@ __all__ = [
     "EvaluationError",
     "GreedySelection",
     "KnapsackSelection",
+    "LayerOptions",
     "ManualSelection",
     "MissingExtraError",
     "ModelError",

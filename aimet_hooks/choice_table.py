@@ -5,13 +5,13 @@ Costs become whole numbers again, so that a choice made here, or by a page, is t
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Self
 
-from aimet_hooks import selection
+from aimet_hooks import cost, selection
 from aimet_hooks.errors import UnknownNameError, UsageError, nearest
+from aimet_hooks.ratio import told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,11 +28,13 @@ class ChoiceTable:
 
     Attributes:
         rows: By layer of the table its cells that have a score, and last the choice to leave it alone.
+        ties: The tie of every layer that shares its ratio with another.
         rest: Cost of the layers that are not in the table.
         total: Cost of the whole original model.
     """
 
     rows: Mapping[str, Sequence[selection.Choice]]
+    ties: Mapping[str, str]
     rest: int
     total: int
 
@@ -50,7 +52,7 @@ class ChoiceTable:
             layer: [(cell, run.cost_of(cell) or 0.0) for cell in row.values()] for layer, row in run.scores.items()
         }
         before = {layer: run.cost(layer) for layer in run.layers}
-        whole = _whole([*before.values(), *(cost for row in cells.values() for _, cost in row)])
+        whole = _whole(run, [*before.values(), *(cost for row in cells.values() for _, cost in row)])
         rows = {
             layer: selection.row_of_choices(
                 sorted((cell.comp_ratio, cell.score, whole[cost]) for cell, cost in row if cell.score is not None),
@@ -62,7 +64,7 @@ class ChoiceTable:
             for layer, row in cells.items()
         }
         total = sum(whole[cost] for cost in before.values())
-        return cls(rows, total - sum(row[-1].cost for row in rows.values()), total)
+        return cls(rows, run.ties, total - sum(row[-1].cost for row in rows.values()), total)
 
     def score_loss(self, comp_ratios: Mapping[str, float | None]) -> float:
         """Sum of what the chosen cells lose, each with its layer alone compressed."""
@@ -71,6 +73,22 @@ class ChoiceTable:
     def cost(self, comp_ratios: Mapping[str, float | None]) -> int:
         """What the whole model costs with these ratios."""
         return self.rest + sum(self.choice(layer, comp_ratios[layer]).cost for layer in self.rows)
+
+    def with_ties(self, ratios: Mapping[str, float | None]) -> dict[str, float | None]:
+        """The given ratios, and those of the layers that are tied to one of theirs.
+
+        Raises:
+            UsageError: If tied layers have different ones.
+        """
+        all_of_them = dict(ratios)
+        for layer, ratio in ratios.items():
+            for other in self.rows if layer in self.ties else ():
+                if self.ties.get(other) == self.ties[layer] and all_of_them.setdefault(other, ratio) != ratio:
+                    raise UsageError(
+                        f"layers {layer!r} and {other!r} are tied by {self.ties[layer]!r} and locked at "
+                        f"{told(ratio)} and {told(all_of_them[other])}; lock one of them, or both at the same ratio"
+                    )
+        return all_of_them
 
     def locked(self, ratios: Mapping[str, float | None]) -> Self:
         """The table of the layers that are still to be chosen for, where those of others are given.
@@ -84,9 +102,13 @@ class ChoiceTable:
                 raise UnknownNameError(f"layer {layer!r} is not in the table of scores{nearest(layer, self.rows)}")
             if all(choice.ratio != ratio for choice in self.rows[layer]):
                 known = ", ".join(f"{choice.ratio:g}" for choice in self.rows[layer] if choice.ratio is not None)
-                raise UsageError(f"layer {layer!r} has no score at ratio {ratio:g}; it has scores at {known or 'none'}")
+                raise UsageError(
+                    f"layer {layer!r} has no score at ratio {told(ratio)}; it has scores at {known or 'none'}"
+                )
         rows = {layer: row for layer, row in self.rows.items() if layer not in ratios}
-        return type(self)(rows, self.rest + sum(self.choice(*lock).cost for lock in ratios.items()), self.total)
+        return type(self)(
+            rows, self.ties, self.rest + sum(self.choice(*lock).cost for lock in ratios.items()), self.total
+        )
 
     def choice(self, layer: str, ratio: float | None) -> selection.Choice:
         """A layer's choice of a ratio; None: to leave it alone."""
@@ -99,8 +121,13 @@ def _costs_known(run: RunState) -> bool:
     )
 
 
-def _whole(costs: Sequence[float]) -> dict[float, int]:
-    """Whole numbers in proportion to the costs."""
-    exact = {cost: Fraction(cost).limit_denominator(LARGEST_DENOMINATOR) for cost in set(costs)}
-    scale = math.lcm(*{cost.denominator for cost in exact.values()})
-    return {cost: int(value * scale) for cost, value in exact.items()}
+def _whole(run: RunState, costs: Sequence[float]) -> dict[float, int]:
+    """Whole numbers in proportion to the costs: those that the run itself chose by."""
+    own = any(info.cost is not None for info in run.layers.values())
+    exact = {value: cost.decimal(value) if own else _of_samples(value) for value in costs}
+    whole = cost.whole(exact.values(), sum(exact[run.cost(layer)] for layer in run.layers))
+    return {value: whole[amount] for value, amount in exact.items()}
+
+
+def _of_samples(count: float) -> Fraction:
+    return Fraction(count).limit_denominator(LARGEST_DENOMINATOR)

@@ -13,6 +13,7 @@ import hashlib
 import inspect
 import secrets
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Never
 
 from aimet_hooks import discovery, options, preflight, provenance
@@ -24,6 +25,7 @@ from aimet_hooks.events import ReadOnlyDict, RunFailed, RunStarted
 from aimet_hooks.hooks import Hooks
 from aimet_hooks.run import Run
 from aimet_hooks.run_settings import RunSettings
+from aimet_hooks.search_space import SearchSpace
 
 if TYPE_CHECKING:
     import os
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
 
     from aimet_hooks.adapters import ExampleInput
     from aimet_hooks.evaluation import EvalCallback
+    from aimet_hooks.layer_options import LayerOptions
     from aimet_hooks.options import Options
+    from aimet_hooks.own_costs import CostMetric
     from aimet_hooks.result import CompressionResult
     from aimet_hooks.schemes import SvdScheme
     from aimet_hooks.strategies import Strategy
@@ -44,9 +48,10 @@ def compress_model(
     input_shape: Sequence[int] | None = None,
     example_inputs: Any = None,
     compress_scheme: SvdScheme | Literal["spatial_svd", "weight_svd"] = "spatial_svd",
-    cost_metric: Literal["mac", "memory"] = "mac",
+    cost_metric: CostMetric = "mac",
     selection: Strategy | None = None,
     layers_to_ignore: Iterable[Any] = (),
+    layer_options: Mapping[str, LayerOptions] | None = None,
     full_eval_callback: EvalCallback | None = None,
     direction: Literal["maximize", "minimize"] = "maximize",
     on_eval_error: Literal["skip", "raise"] = "skip",
@@ -76,10 +81,16 @@ def compress_model(
         input_shape: Shape of the input, the batch first; optional where an ONNX model declares it.
         example_inputs: In its place the values: tensor or array, tuple, or dict by input name.
         compress_scheme: ``SpatialSvd(...)``, ``WeightSvd(...)``, or "spatial_svd", "weight_svd".
-        cost_metric: "mac" (multiply-accumulates) or "memory" (weights): what ratios are shares of.
+        cost_metric: What ratios are shares of: "mac" (multiply-accumulates) or "memory" (weights), or costs of your own
+            in any unit, as cycles or milliseconds: ``cost_metric(layer, rank) -> float`` with rank None for the layer
+            as it is, called for every layer with weights and all its ranks before anything is evaluated, or the path of
+            a .csv file with the columns layer, rank (empty: as it is), cost. A ratio then stands for the highest rank
+            that costs no more; layers that a file does not have cost nothing and are skipped.
         selection: ``GreedySelection(...)``, ``KnapsackSelection(...)`` or ``ManualSelection(...)``; greedy at half the
             cost by default.
         layers_to_ignore: Layers to leave alone: names, globs, or torch modules with all that lies below them.
+        layer_options: {name or glob: LayerOptions(...)}: a lowest ratio or a multiplicity of layers, or a tie of layers
+            that share one ratio. Where several match a layer, the later ones override what the earlier ones ask.
         full_eval_callback: Evaluates the baseline and the result; cells always use ``eval_callback``.
         direction: Whether a higher ("maximize") or a lower ("minimize") score is better.
         on_eval_error: "skip": a cell that fails stays empty, five in a row end the run; "raise": the first ends it.
@@ -117,6 +128,7 @@ def compress_model(
         cost_metric=cost_metric,
         selection=selection,
         layers_to_ignore=layers_to_ignore,
+        layer_options=layer_options,
         direction=direction,
         on_eval_error=on_eval_error,
         trainer=trainer,
@@ -134,11 +146,13 @@ def compress_model(
     with adapt(model, example, SessionSettings(options=session_options, providers=providers)) as adapter:
         if trainer is not None and not adapter.trainable:
             raise UsageError(f"trainer is for torch models; {adapter.model_name} is an ONNX model")
-        left_out = preflight.ignored(adapter, adapter.layers(), checked.layers_to_ignore)
-        known = checked.selection.known_scores([layer.name for layer in adapter.layers()])
+        layers, candidates = adapter.layers(), checked.selection.candidates
+        left_out = preflight.ignored(adapter, layers, checked.layers_to_ignore)
+        space = SearchSpace.of(layers, checked.scheme, candidates, checked.cost_metric, checked.layer_options)
+        known = checked.selection.known_scores([layer.name for layer in layers])
         started = _started(checked, example, adapter)
         with _opened(checked, chosen, started.run_name) as announcer:  # from here on the run leaves traces
-            run = Run(checked, adapter, announcer, left_out, known)
+            run = Run(checked, adapter, announcer, space, left_out=left_out, known=known)
             with _failure_announced(run):
                 return _compress(run, started, adapter.notes)
 
@@ -159,13 +173,16 @@ def _compress(run: Run, started: RunStarted, notes: Sequence[str]) -> Compressio
 
 
 def _started(checked: Options, example: ExampleInput, adapter: Adapter) -> RunStarted:
-    layers = {layer.name: layer.info for layer in adapter.layers()}
-    content = f"{adapter.fingerprint()}:{checked.scheme}:{checked.cost_metric}"
+    metric = checked.cost_metric
+    layers = {
+        layer.name: replace(layer.info, cost=metric.recorded(metric.of_layer(layer))) for layer in adapter.layers()
+    }
+    content = f"{adapter.fingerprint()}:{checked.scheme}:{metric.identity}"
     return RunStarted(
         run_name=checked.run_name or adapter.model_name,
         model_name=adapter.model_name,
         scheme=checked.scheme.name,
-        cost_metric=checked.cost_metric,
+        cost_metric=metric.name,
         settings={**checked.describe(), "input_shape": example.shape},
         layers=layers,
         fingerprint=hashlib.sha256(content.encode()).hexdigest(),

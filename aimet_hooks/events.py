@@ -60,12 +60,14 @@ class LayerInfo:
         weight_shape: (out, in per group, *kernel) of a convolution, (out, in) of a linear layer, else as stored.
         macs: Multiply-accumulates for one sample.
         weights: Number of weights, without the bias.
+        cost: What it costs where the costs are the user's own, in their unit; else None.
     """
 
     kind: str
     weight_shape: tuple[int, ...]
     macs: float
     weights: int
+    cost: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight_shape", tuple(self.weight_shape))
@@ -118,7 +120,7 @@ class RunStarted(Event):
         run_name: Name given by the user, or the model's.
         model_name: Class of the module, or name of the ONNX file or graph.
         scheme: "spatial_svd" or "weight_svd".
-        cost_metric: "mac" or "memory": which cost the ratios are shares of.
+        cost_metric: "mac", "memory", or "own" for the user's own costs: which cost the ratios are shares of.
         settings: The configuration of the call, in JSON types.
         layers: Every layer with weights by name, in network order, also those that will be skipped; empty where only
             a table or a choice was recorded.
@@ -197,6 +199,7 @@ class ExplorationStarted(Event):
         evaluations: Number of evaluations that the others take: ratios of one rank share one.
         cells: The ratios that have a cell, by layer: a ratio that would save nothing has none. Empty: all of them have.
         lowest_comp_ratio: Lowest share of the model's cost that the cells can reach; None where costs are not known.
+        ties: Layers of one name here share one ratio; only layers that share theirs with another.
     """
 
     name: ClassVar[str] = "exploration_started"
@@ -208,6 +211,7 @@ class ExplorationStarted(Event):
     evaluations: int = 0
     cells: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=ReadOnlyDict)
     lowest_comp_ratio: float | None = None
+    ties: Mapping[str, str] = dataclasses.field(default_factory=ReadOnlyDict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +233,7 @@ class EvalScored(Event):
         reused: Whether the score was not evaluated in this run.
         error: Why there is no score.
         metrics: Other numbers that the callback returned beside the score.
+        cost: Cost of the compressed layer where the costs are the user's own, in their unit; else None.
     """
 
     name: ClassVar[str] = "eval_score"
@@ -247,6 +252,7 @@ class EvalScored(Event):
     reused: bool = False
     error: str | None = None
     metrics: Mapping[str, float] = dataclasses.field(default_factory=ReadOnlyDict)
+    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,7 +289,8 @@ class RatiosSelected(Event):
         comp_ratios: Chosen candidate by layer; None: the layer is left alone.
         target_comp_ratio: Share of the model's cost that was asked for; None for a manual selection.
         achieved_comp_ratio: Share of the model's cost that the choice keeps; None where only the ratios were recorded.
-        threshold: The score that every choice of the greedy rule reaches; None where there is no such rule.
+        threshold: The score that every choice of the greedy rule reaches, tied layers together; None where there is no
+            such rule.
     """
 
     name: ClassVar[str] = "ratios_selected"
@@ -308,6 +315,7 @@ class LayerCompressed(Event):
         macs_after: The same, after.
         weights_before: Number of weights without the bias, before.
         weights_after: The same, after.
+        cost_after: Its cost after where the costs are the user's own, in their unit; else None.
     """
 
     name: ClassVar[str] = "layer_compressed"
@@ -320,6 +328,7 @@ class LayerCompressed(Event):
     macs_after: float
     weights_before: int
     weights_after: int
+    cost_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,9 +71,10 @@ def on_run_started(event: events.RunStarted, run: RunState) -> None:
     Thread:
         The one that called ``compress_model``.
     Arguments:
-        event: ``run_name``, ``model_name``, ``scheme``, ``cost_metric`` ("mac" or "memory"), ``settings`` (mapping in
-            JSON types), ``layers`` (by name in network order: kind, weight_shape, macs for one sample >= 0, weights
-            >= 0), ``fingerprint`` (of model, scheme and cost metric), ``provenance`` (mapping in JSON types).
+        event: ``run_name``, ``model_name``, ``scheme``, ``cost_metric`` ("mac", "memory", "own"), ``settings`` (mapping
+            in JSON types), ``layers`` (by name in network order: kind, weight_shape, macs for one sample >= 0, weights
+            >= 0, cost >= 0 in the user's own unit or None), ``fingerprint`` (of model, scheme and cost metric),
+            ``provenance`` (mapping in JSON types).
         run: State of the run, this event included.
     Return:
         Ignored.
@@ -144,7 +145,7 @@ def on_exploration_started(event: events.ExplorationStarted, run: RunState) -> N
         event: ``layers`` (names, network order), ``candidates`` (ratios of cost kept, 0 < r < 1, ascending),
             ``total`` (cells), ``reused`` (cells with a known score, 0 <= reused <= total), ``evaluations`` (that the
             others take), ``cells`` (by layer the ratios that have one; empty: all), ``lowest_comp_ratio`` (of the
-            model, 0 < r <= 1, or None).
+            model, 0 <= r <= 1, or None), ``ties`` (by layer; layers of one name share one ratio).
         run: State of the run, this event included.
     Return:
         Ignored.
@@ -167,10 +168,10 @@ def on_eval_score(event: events.EvalScored, run: RunState) -> None:
         The one that called ``compress_model``.
     Arguments:
         event: ``layer``, ``comp_ratio`` (0 < r < 1, cost kept), ``score`` (finite, or None with ``error``), ``rank``
-            (>= 1), ``achieved_comp_ratio`` (0 < r < 1), ``macs`` and ``weights`` of the compressed layer (one sample,
+            (>= 1), ``achieved_comp_ratio`` (0 <= r < 1), ``macs`` and ``weights`` of the compressed layer (one sample,
             no bias), ``seconds`` (>= 0), ``completed`` and ``total`` (cells, 1 <= completed <= total), ``reused``
-            (bool), ``error`` (str or None), ``metrics``. Rank, achieved ratio, macs and weights are None where a bare
-            table is shown.
+            (bool), ``error`` (str or None), ``metrics``, ``cost`` (>= 0 in the user's own unit, or None). Rank,
+            achieved ratio, macs and weights are None where a bare table is shown.
         run: State of the run, this event included.
     Return:
         Ignored.
@@ -242,8 +243,9 @@ def on_layer_compressed(event: events.LayerCompressed, run: RunState) -> None:
     Thread:
         The one that called ``compress_model``.
     Arguments:
-        event: ``layer``, ``comp_ratio`` (0 < r < 1, as chosen), ``achieved_comp_ratio`` (0 < r < 1), ``rank`` (>= 1),
-            ``macs_before``, ``macs_after`` (one sample), ``weights_before``, ``weights_after`` (no bias).
+        event: ``layer``, ``comp_ratio`` (0 < r < 1, as chosen), ``achieved_comp_ratio`` (0 <= r < 1), ``rank`` (>= 1),
+            ``macs_before``, ``macs_after`` (one sample), ``weights_before``, ``weights_after`` (no bias),
+            ``cost_after`` (>= 0 in the user's own unit, or None).
         run: State of the run, this event included.
     Return:
         Ignored.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from math import prod
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from aimet_hooks.events import LayerInfo
 
-CostMetric = Literal["mac", "memory"]
-"""What ratios are shares of: multiply-accumulates, or weights."""
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +74,6 @@ class Layer:
     reason: str | None = None
     called: bool = True
 
-    def cost(self, metric: CostMetric) -> int:
-        """What the layer costs as it is, for the whole example."""
-        return self.macs if metric == "mac" else self.weights
-
     @property
     def info(self) -> LayerInfo:
         """The layer as events carry it, MACs for one sample."""
@@ -91,3 +88,8 @@ class Layer:
 def per_sample(macs: int, samples: int) -> float:
     """MACs of the example divided by its samples: an int wherever that is exact."""
     return macs // samples if macs % samples == 0 else macs / samples
+
+
+def named(pattern: str, names: Sequence[str]) -> list[str]:
+    """The names that a name or glob stands for: itself, else all that match it."""
+    return [pattern] if pattern in names else [name for name in names if fnmatchcase(name, pattern)]

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 
-from aimet_hooks import evaluation, event_log, schemes, strategies
+from aimet_hooks import evaluation, event_log, own_costs, schemes, strategies
 from aimet_hooks.adapters import ExampleInput
 from aimet_hooks.errors import UnknownNameError, UsageError, nearest
-from aimet_hooks.layers import CostMetric
+from aimet_hooks.layer_options import by_pattern
 from aimet_hooks.run_settings import ConsoleMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aimet_hooks.cost import CostModel
     from aimet_hooks.evaluation import EvalCallback
+    from aimet_hooks.layer_options import LayerOptions
+    from aimet_hooks.own_costs import CostMetric
     from aimet_hooks.schemes import SvdScheme
     from aimet_hooks.strategies import Strategy
 
@@ -54,9 +57,10 @@ class Options:
     eval_callback: EvalCallback
     full_eval_callback: EvalCallback | None
     scheme: SvdScheme
-    cost_metric: CostMetric
+    cost_metric: CostModel
     selection: Strategy
     layers_to_ignore: tuple[Any, ...]
+    layer_options: Mapping[str, LayerOptions]
     direction: Direction
     on_eval_error: OnEvalError
     trainer: Callable[[Any, str], object] | None
@@ -71,11 +75,13 @@ class Options:
         full = self.full_eval_callback
         described = {
             "multiplicity": self.scheme.multiplicity,
+            "costs": self.cost_metric.source,
             "direction": self.direction,
             "selection": self.selection.describe(),
             "layers_to_ignore": [
                 name if isinstance(name, str) else type(name).__name__ for name in self.layers_to_ignore
             ],
+            "layer_options": {pattern: asked.describe() for pattern, asked in self.layer_options.items()},
             "on_eval_error": self.on_eval_error,
             "eval_callback": evaluation.callback_name(self.eval_callback),
             "full_eval_callback": None if full is None else evaluation.callback_name(full),
@@ -104,9 +110,10 @@ def check(
     eval_callback: EvalCallback,
     full_eval_callback: EvalCallback | None,
     compress_scheme: SvdScheme | str,
-    cost_metric: str,
+    cost_metric: CostMetric,
     selection: Strategy | None,
     layers_to_ignore: Iterable[Any],
+    layer_options: Mapping[str, LayerOptions] | None,
     direction: str,
     on_eval_error: str,
     trainer: Callable[[Any, str], object] | None,
@@ -136,9 +143,10 @@ def check(
         eval_callback=eval_callback,
         full_eval_callback=full_eval_callback,
         scheme=schemes.scheme_of(compress_scheme),
-        cost_metric=one_of(cost_metric, CostMetric, "cost_metric"),
+        cost_metric=own_costs.cost_model(cost_metric),
         selection=selection,
         layers_to_ignore=listed(layers_to_ignore),
+        layer_options=by_pattern(layer_options),
         direction=one_of(direction, Direction, "direction"),
         on_eval_error=one_of(on_eval_error, OnEvalError, "on_eval_error"),
         trainer=trainer,

@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from aimet_hooks import options, preflight
+from aimet_hooks import options, own_costs, preflight
 from aimet_hooks.adapters import SessionSettings, adapt
-from aimet_hooks.layers import CostMetric
+from aimet_hooks.layer_options import by_pattern
 from aimet_hooks.schemes import scheme_of
 from aimet_hooks.score_table import ScoreTable
+from aimet_hooks.search_space import SearchSpace
 from aimet_hooks.strategies import GreedySelection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from aimet_hooks.layer_options import LayerOptions
     from aimet_hooks.layers import Layer
+    from aimet_hooks.own_costs import CostMetric
     from aimet_hooks.schemes import SvdScheme
 
 
@@ -54,14 +57,14 @@ class Plan:
         layers: Every layer with weights, in network order.
         evaluations: Number of evaluations of the whole exploration.
         lowest_comp_ratio: Lowest ratio that the model can reach, in the cost metric.
-        cost_metric: "mac" or "memory".
+        cost_metric: "mac", "memory" or "own".
         notes: What was assumed about the model.
     """
 
     layers: tuple[PlannedLayer, ...]
     evaluations: int
     lowest_comp_ratio: float
-    cost_metric: CostMetric
+    cost_metric: str
     notes: tuple[str, ...]
 
 
@@ -71,9 +74,10 @@ def plan(
     input_shape: Sequence[int] | None = None,
     example_inputs: Any = None,
     compress_scheme: SvdScheme | Literal["spatial_svd", "weight_svd"] = "spatial_svd",
-    cost_metric: Literal["mac", "memory"] = "mac",
+    cost_metric: CostMetric = "mac",
     num_comp_ratio_candidates: int = 10,
     layers_to_ignore: Iterable[Any] = (),
+    layer_options: Mapping[str, LayerOptions] | None = None,
 ) -> Plan:
     """What ``compress_model`` would explore, without evaluating anything.
 
@@ -87,32 +91,32 @@ def plan(
         cost_metric: What ratios are shares of.
         num_comp_ratio_candidates: N: candidates are k / N.
         layers_to_ignore: Layers to leave alone.
+        layer_options: What is asked of single layers.
 
     Raises:
         UsageError: An argument is wrong.
         ModelError: The model cannot be read or run.
     """
     scheme = scheme_of(compress_scheme)
-    metric = options.one_of(cost_metric, CostMetric, "cost_metric")
+    metric, asked = own_costs.cost_model(cost_metric), by_pattern(layer_options)
     candidates = GreedySelection(num_comp_ratio_candidates=num_comp_ratio_candidates).candidates
     example = options.example_input(input_shape, example_inputs)
     with adapt(model, example, SessionSettings()) as adapter:
         layers = adapter.layers()
         left_out = preflight.ignored(adapter, layers, options.listed(layers_to_ignore))
-        reasons = {
-            layer.name: reason for layer, reason in preflight.try_layers(adapter, scheme, metric, candidates, left_out)
-        }
-        notes = tuple(adapter.notes)
-    rows = [name for name, reason in reasons.items() if reason is None]
-    table = ScoreTable(layers, rows, scheme, candidates, metric)
+        space = SearchSpace.of(layers, scheme, candidates, metric, asked)
+        reasons = {layer.name: reason for layer, reason in preflight.try_layers(adapter, space, left_out)}
+        notes = adapter.notes
+    table = ScoreTable(layers, [name for name, reason in reasons.items() if reason is None], space)
+    skipped = [name for name, reason in reasons.items() if reason is not None]
     total = sum(layer.macs for layer in layers)
     planned = tuple(_planned(layer, reasons[layer.name], table, total) for layer in layers)
     return Plan(
         layers=planned,
         evaluations=sum(layer.evaluations for layer in planned),
         lowest_comp_ratio=float(table.lowest_ratio()),
-        cost_metric=metric,
-        notes=notes,
+        cost_metric=metric.name,
+        notes=(*notes, *preflight.loosened_ties(space, table.ties, skipped)),
     )
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aimet_hooks.errors import UnknownNameError, nearest
+from aimet_hooks.layers import named
+from aimet_hooks.search_space import NOTHING_ASKED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from fractions import Fraction
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from aimet_hooks.adapters import Adapter
-    from aimet_hooks.layers import CostMetric, Layer
+    from aimet_hooks.layers import Layer
     from aimet_hooks.schemes import SvdScheme
+    from aimet_hooks.search_space import SearchSpace
 
 MAX_REASON = 300
 """Characters of an exception's text that a reason quotes."""
@@ -31,7 +32,7 @@ def ignored(adapter: Adapter, layers: Sequence[Layer], patterns: Iterable[Any]) 
     found: dict[str, str] = {}
     for pattern in patterns:
         if isinstance(pattern, str):
-            matched = [pattern] if pattern in names else [name for name in names if fnmatchcase(name, pattern)]
+            matched = named(pattern, names)
             shown, likely = repr(pattern), nearest(pattern, names)
         else:
             within = adapter.names_within(pattern)
@@ -43,21 +44,33 @@ def ignored(adapter: Adapter, layers: Sequence[Layer], patterns: Iterable[Any]) 
     return found
 
 
-def try_layers(
-    adapter: Adapter, scheme: SvdScheme, metric: CostMetric, candidates: Sequence[Fraction], left_out: dict[str, str]
-) -> Iterator[tuple[Layer, str | None]]:
+def try_layers(adapter: Adapter, space: SearchSpace, left_out: dict[str, str]) -> Iterator[tuple[Layer, str | None]]:
     """For each layer with weights whether it can be compressed: None, or the reason against it.
 
     A layer that nothing speaks against is replaced once by factors without content, and the example input run. A layer
     that the example did not reach is tried as well: who reads its weight without calling it fails, and says so.
     """
     for layer in adapter.layers():
-        reason = left_out.get(layer.name) or scheme.reason_against(layer, metric)
-        if reason is None and candidates and not scheme.variants(layer, candidates, metric):
-            reason = f"no candidate saves anything at multiplicity {scheme.multiplicity}"
+        reason = left_out.get(layer.name) or space.reason_against(layer)
         if layer.name not in left_out and (reason is None or not layer.called):
-            reason = _trial(adapter, layer, scheme) or reason
+            reason = _trial(adapter, layer, space.scheme) or reason
         yield layer, reason
+
+
+def loosened_ties(space: SearchSpace, ties: Mapping[str, str], skipped: Iterable[str]) -> Iterator[str]:
+    """What is to be said of ties that have lost a layer.
+
+    Args:
+        space: Which layers were to share a ratio.
+        ties: Those that do.
+        skipped: Names of the layers that stay as they are.
+    """
+    for name in skipped:
+        tie = space.options.get(name, NOTHING_ASKED).tie
+        if tie is not None:
+            others = ", ".join(repr(other) for other, found in ties.items() if found == tie)
+            left = f"; {others} stay tied" if others else ""
+            yield f"layer {name!r} is skipped and so leaves the tie {tie!r}{left}"
 
 
 def _trial(adapter: Adapter, layer: Layer, scheme: SvdScheme) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aimet_hooks import adapters, evaluation, exploration, preflight, result
 from aimet_hooks import stats as statistics
+from aimet_hooks.cost import MAC, MEMORY
 from aimet_hooks.errors import AimetHooksError, EvaluationError, ModelError, ResultsDirError
 from aimet_hooks.evaluation import Outcome
 from aimet_hooks.events import (
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from aimet_hooks.exploration import Cell
     from aimet_hooks.layers import Layer
     from aimet_hooks.options import Options
+    from aimet_hooks.search_space import SearchSpace
     from aimet_hooks.strategies import Decision, KnownScores, TableSelection
 
 PROBE_SHARE = 0.05
@@ -53,6 +55,7 @@ class Run:
         options: What was asked for.
         adapter: The model.
         announcer: Where events go.
+        space: What every layer may become.
         left_out: Layers that the user ignores, with the reason.
         known: Scores that need no evaluation.
 
@@ -67,6 +70,8 @@ class Run:
         options: Options,
         adapter: Adapter,
         announcer: Announcer,
+        space: SearchSpace,
+        *,
         left_out: dict[str, str],
         known: KnownScores,
     ) -> None:
@@ -76,6 +81,7 @@ class Run:
         self.skipped: dict[str, str] = {}
         self._adapter = adapter
         self._layers: Sequence[Layer] = adapter.layers()
+        self._space = space
         self._left_out = left_out
         self._known = known
         self._changed: set[str] = set()
@@ -88,9 +94,8 @@ class Run:
             ModelError: If there is none.
             UsageError: If the target or the given ratios cannot be reached.
         """
-        strategy, scheme, metric = self.options.selection, self.options.scheme, self.options.cost_metric
         rows = []
-        tried = preflight.try_layers(self._adapter, scheme, metric, strategy.candidates, self._left_out)
+        tried = preflight.try_layers(self._adapter, self._space, self._left_out)
         for number, (layer, reason) in enumerate(tried, start=1):
             if reason is None:
                 rows.append(layer.name)
@@ -100,8 +105,10 @@ class Run:
             self.announcer.announce(Progressed(stage="preflight", completed=number, total=len(self._layers)))
         if not rows:
             raise ModelError(self._nothing_to_compress())
-        table = ScoreTable(self._layers, rows, scheme, strategy.candidates, metric)
-        strategy.check(table, self.skipped)
+        table = ScoreTable(self._layers, rows, self._space)
+        for note in preflight.loosened_ties(self._space, table.ties, self.skipped):
+            self.announcer.note(note)
+        self.options.selection.check(table, self.skipped)
         return table
 
     def _nothing_to_compress(self) -> str:
@@ -173,6 +180,7 @@ class Run:
                 evaluations=len(unknown),
                 cells=cells,
                 lowest_comp_ratio=float(table.lowest_ratio()),
+                ties=table.ties,
             )
         )
         for cell in known:
@@ -213,9 +221,10 @@ class Run:
                     comp_ratio=ratio,
                     score=score,
                     rank=variant.rank,
-                    achieved_comp_ratio=variant.cost.of(table.metric) / layer.cost(table.metric),
+                    achieved_comp_ratio=statistics.achieved_ratio(layer, variant, table.metric),
                     macs=per_sample(variant.cost.macs, layer.samples),
                     weights=variant.cost.weights,
+                    cost=table.metric.recorded(table.metric.of_rank(layer, variant.rank, variant.cost)),
                     seconds=outcome.seconds if number == 0 else 0.0,
                     completed=self.announcer.state.completed + 1,
                     total=self.announcer.state.total,
@@ -313,8 +322,9 @@ class Run:
         stats = statistics.CompressionStats(
             baseline_score=baseline,
             compressed_score=score,
-            mac_ratio=statistics.model_ratio(self._layers, decision, "mac"),
-            memory_ratio=statistics.model_ratio(self._layers, decision, "memory"),
+            mac_ratio=statistics.model_ratio(self._layers, decision, MAC),
+            memory_ratio=statistics.model_ratio(self._layers, decision, MEMORY),
+            cost_ratio=statistics.model_ratio(self._layers, decision, table.metric),
             layers=statistics.layer_stats(self._layers, decision, table.metric),
         )
         finished = result.CompressionResult(
@@ -447,4 +457,5 @@ def _compressed(name: str, stats: statistics.LayerStats) -> LayerCompressed:
         macs_after=stats.macs_after,
         weights_before=stats.weights_before,
         weights_after=stats.weights_after,
+        cost_after=stats.cost_after,
     )

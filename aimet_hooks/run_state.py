@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     )
 
 Phase = Literal["waiting", "preparing", "exploring", "selected", "compressing", "finished", "failed"]
+
+C = TypeVar("C", float, "float | None")
 
 RATE_WINDOW = 50
 """Number of the latest evaluations that the rate is measured over."""
@@ -183,6 +185,11 @@ class RunState:
         return MappingProxyType(self._compressed)
 
     @property
+    def ties(self) -> Mapping[str, str]:
+        """The tie of every layer that shares its ratio with another."""
+        return self._exploration.ties if self._exploration else {}
+
+    @property
     def candidates(self) -> tuple[float, ...]:
         """Columns of the table: ratios of cost kept, ascending."""
         return self._exploration.candidates if self._exploration else ()
@@ -270,11 +277,27 @@ class RunState:
     def cost(self, layer: str) -> float:
         """What a layer costs before compression, in the run's cost metric."""
         info = self.layers[layer]
-        return info.weights if self._started and self._started.cost_metric == "memory" else info.macs
+        return self._in_metric(info.cost, info.weights, info.macs)
 
     def cost_of(self, cell: EvalScored) -> float | None:
         """What a layer costs as it was for a cell, in the run's cost metric; None where that was not recorded."""
-        return cell.weights if self._started and self._started.cost_metric == "memory" else cell.macs
+        return self._in_metric(cell.cost, cell.weights, cell.macs)
+
+    def cost_after(self, layer: str) -> float | None:
+        """What a layer costs with the ratio chosen for it, in the run's cost metric; None where that is not known."""
+        ratio = self._selection.comp_ratios.get(layer) if self._selection else None
+        done = self._compressed.get(layer)
+        if done is not None:
+            return self._in_metric(done.cost_after, done.weights_after, done.macs_after)
+        if ratio is None:
+            return self.cost(layer) if layer in self.layers else None
+        cell = self._cells.get(layer, {}).get(ratio)
+        return None if cell is None else self.cost_of(cell)
+
+    def _in_metric(self, own: float | None, weights: C, macs: C) -> C:
+        if own is not None:
+            return own
+        return weights if self._started and self._started.cost_metric == "memory" else macs
 
     def _apply_run_started(self, event: RunStarted) -> None:
         self._reset()

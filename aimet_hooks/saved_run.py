@@ -158,19 +158,21 @@ class SavedRun:
         Args:
             target_comp_ratio: Share of the model's cost to keep, between 0 and 1.
             rule: "greedy" or "knapsack"; None: that of the run, greedy where its ratios were given by hand.
-            locked: Ratios that are given, by layer; None: left alone.
+            locked: Ratios that are given, by layer; None: left alone. They hold for layers that are tied to these, too.
 
         Raises:
-            UsageError: If the target or the rule is none, or a locked layer has no score at its ratio.
+            UsageError: If the target or the rule is none, a locked layer has no score at its ratio, or tied layers are
+                locked at different ones.
             TargetError: If the scores of the table do not reach the target.
         """
         if rule is not None and rule not in RULES:
             raise UnknownNameError(f"rule is {rule!r}, which is none{nearest(rule, RULES)}")
         strategy = RULES.get(rule or str(self._settings.get("rule")), GreedySelection)(target_comp_ratio)
-        given, table = locked or {}, self._table
+        table = self._table
+        given = table.with_ties(locked or {})
         free = table.locked(given)
         try:
-            ratios = {**given, **strategy.pick(free.rows, rest=free.rest, total=free.total).comp_ratios}
+            ratios = {**given, **strategy.pick(free.rows, ties=free.ties, rest=free.rest, total=free.total).comp_ratios}
         except TargetError as error:
             raise (TargetError(f"{error}; or lock fewer layers") if given else error) from None
         lost = table.score_loss(ratios)

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from aimet_hooks import cost, factorization
+from aimet_hooks.cost import Ranks
 from aimet_hooks.errors import UsageError, nearest
+from aimet_hooks.layer_options import check_multiplicity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from fractions import Fraction
 
-    from aimet_hooks.cost import Cost
+    from aimet_hooks.cost import Cost, CostModel
     from aimet_hooks.factorization import Array, Decomposition, Replacement
-    from aimet_hooks.layers import CostMetric, Geometry, Layer
+    from aimet_hooks.layers import Geometry, Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Variant:
 
     Attributes:
         rank: Rank of the two factors.
-        cost: What they cost for the whole example.
+        cost: What can be counted of them, for the whole example.
         ratios: The candidates that round to this rank, ascending.
     """
 
@@ -49,42 +51,31 @@ class SvdScheme:
     multiplicity: int = 1
 
     def __post_init__(self) -> None:
-        if type(self.multiplicity) is not int or self.multiplicity < 1:
-            raise UsageError(f"multiplicity is {self.multiplicity!r}; give an integer of at least 1, as multiplicity=8")
+        check_multiplicity(self.multiplicity)
 
-    def reason_against(self, layer: Layer, metric: CostMetric) -> str | None:
+    def reason_against(self, layer: Layer, metric: CostModel) -> str | None:
         """Why this scheme leaves the layer alone, or None if it takes it."""
         if layer.reason is not None:
             return layer.reason
         if layer.geometry is None:
             return f"{layer.kind} is not supported"
-        original = layer.cost(metric)
-        smallest = self.cost(layer, 1).of(metric)
-        if smallest >= original:
-            what = "MACs" if metric == "mac" else "weights"
-            return f"its rank 1 costs {smallest:,} {what}, not less than the layer's own {original:,}"
-        return None
+        return metric.reason_against(layer, self._ranks(layer))
 
-    def variants(self, layer: Layer, ratios: Iterable[Fraction], metric: CostMetric) -> tuple[Variant, ...]:
+    def variants(self, layer: Layer, ratios: Iterable[Fraction], metric: CostModel) -> tuple[Variant, ...]:
         """The distinct ranks that the ratios (cost kept) stand for and that save something, ascending."""
-        by_rank: dict[int, list[float]] = {}
+        ranks, by_rank = self._ranks(layer), dict[int, list[float]]()
         for ratio in sorted(ratios):
-            by_rank.setdefault(self.rank(layer, ratio, metric), []).append(float(ratio))
+            by_rank.setdefault(metric.rank_for(layer, ratio, ranks), []).append(float(ratio))
         variants = (Variant(rank, self.cost(layer, rank), tuple(found)) for rank, found in by_rank.items())
-        return tuple(variant for variant in variants if variant.cost.of(metric) < layer.cost(metric))
+        before = metric.of_layer(layer)
+        return tuple(variant for variant in variants if metric.of_rank(layer, variant.rank, variant.cost) < before)
 
-    def rank(self, layer: Layer, ratio: Fraction, metric: CostMetric) -> int:
-        """The rank that a ratio of cost kept stands for."""
-        return cost.rank_for(
-            ratio,
-            cost_of_rank_1=self.cost(layer, 1).of(metric),
-            cost_of_layer=layer.cost(metric),
-            full=cost.full_rank(_geometry(layer), self.first_axes),
-            multiplicity=self.multiplicity,
-        )
+    def _ranks(self, layer: Layer) -> Ranks:
+        full = cost.full_rank(_geometry(layer), self.first_axes)
+        return Ranks(full, self.multiplicity, lambda rank: self.cost(layer, rank))
 
     def cost(self, layer: Layer, rank: int) -> Cost:
-        """What the layer costs at a rank."""
+        """What can be counted of the layer at a rank."""
         return cost.factored_cost(_geometry(layer), self.first_axes, rank)
 
     def prepare(self, weight: Array, highest: int) -> Decomposition:
@@ -110,7 +101,7 @@ class SpatialSvd(SvdScheme):
     name: ClassVar[str] = "spatial_svd"
     first_axes: ClassVar[tuple[int, ...]] = (0,)
 
-    def reason_against(self, layer: Layer, metric: CostMetric) -> str | None:
+    def reason_against(self, layer: Layer, metric: CostModel) -> str | None:
         """Why this scheme leaves the layer alone, or None if it takes it."""
         if layer.reason is None and layer.geometry is not None and not layer.geometry.kernel:
             return "spatial SVD takes convolutions only; use compress_scheme=WeightSvd() for linear layers"

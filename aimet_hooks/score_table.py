@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aimet_hooks import selection
+from aimet_hooks import cost, selection
 from aimet_hooks.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
 
-    from aimet_hooks.layers import CostMetric, Layer
-    from aimet_hooks.schemes import SvdScheme, Variant
+    from aimet_hooks.cost import Amount
+    from aimet_hooks.layers import Layer
+    from aimet_hooks.schemes import Variant
+    from aimet_hooks.search_space import SearchSpace
 
 
 class ScoreTable:
@@ -26,35 +28,34 @@ class ScoreTable:
     Args:
         layers: All layers with weights of the model.
         rows: Names of those that can be compressed, in network order.
-        scheme: Gives the variants of each row.
-        ratios: The candidates, ascending; none for a manual selection.
-        metric: What the ratios are shares of.
+        space: What each of them may become.
     """
 
-    def __init__(
-        self,
-        layers: Sequence[Layer],
-        rows: Sequence[str],
-        scheme: SvdScheme,
-        ratios: Sequence[Fraction],
-        metric: CostMetric,
-    ) -> None:
+    def __init__(self, layers: Sequence[Layer], rows: Sequence[str], space: SearchSpace) -> None:
         self.layers = {layer.name: layer for layer in layers}
-        self.metric = metric
-        self._scheme = scheme
-        self.ratios = tuple(float(ratio) for ratio in ratios)
-        self.variants: dict[str, tuple[Variant, ...]] = {
-            name: scheme.variants(self.layers[name], ratios, metric) for name in rows
-        }
+        self.space = space
+        self.metric = space.metric
+        self.ratios = tuple(float(ratio) for ratio in space.candidates)
+        self.variants: dict[str, tuple[Variant, ...]] = {name: space.row(self.layers[name]) for name in rows}
+        self.ties = space.ties(rows)
         self._scores: dict[str, dict[float, float]] = {name: {} for name in rows}
+        before = [self.metric.of_layer(layer) for layer in layers]
+        after = [self._amount(name, variant) for name, row in self.variants.items() for variant in row]
+        self._whole = cost.whole([*before, *after], sum(before))
 
     def variant(self, name: str, ratio: Fraction) -> Variant:
         """The rank and cost of a row at any ratio.
 
         Raises:
-            UsageError: If the ratio saves nothing.
+            UsageError: If the layer may not have the ratio, or it saves nothing.
         """
-        found = self._scheme.variants(self.layers[name], [ratio], self.metric)
+        lowest = self.space.lowest(name)
+        if lowest is not None and ratio < lowest:
+            raise UsageError(
+                f"layer {name!r} has ratio {float(ratio):g}, below its min_comp_ratio {float(lowest):g}; raise the "
+                "ratio, or lower min_comp_ratio in layer_options"
+            )
+        found = self.space.variants(self.layers[name], [ratio])
         if not found:
             raise UsageError(
                 f"layer {name!r} at ratio {float(ratio):g} would cost no less than it does now; lower the ratio, "
@@ -94,20 +95,19 @@ class ScoreTable:
 
     @property
     def total_cost(self) -> int:
-        """What all layers cost before compression."""
-        return sum(layer.cost(self.metric) for layer in self.layers.values())
+        """What all layers cost before compression, in whole numbers."""
+        return sum(self._before(name) for name in self.layers)
 
     @property
     def rest(self) -> int:
         """What the layers cost that are not in the table."""
-        return sum(layer.cost(self.metric) for name, layer in self.layers.items() if name not in self.variants)
+        return sum(self._before(name) for name in self.layers if name not in self.variants)
 
     def lowest_ratio(self) -> Fraction:
         """The lowest ratio of the model that the cells can reach; 1 where nothing can be saved."""
-        lowest = self.rest + sum(
-            row[0].cost.of(self.metric) if row else self.layers[name].cost(self.metric)
-            for name, row in self.variants.items()
-        )
+        choices = {name: list(self._without_scores(name)) for name in self.variants}
+        rows = selection.tied(choices, self.ties).values()
+        lowest = self.rest + sum(min(choice.cost for choice in row) for row in rows)
         return Fraction(lowest, self.total_cost) if self.total_cost else Fraction(1)
 
     def choices(
@@ -117,15 +117,28 @@ class ScoreTable:
         return {
             name: selection.row_of_choices(
                 [
-                    (ratio, self._scores[name][ratio], variant.cost.of(self.metric))
+                    (ratio, self._scores[name][ratio], self._whole[self._amount(name, variant)])
                     for variant in row
                     for ratio in variant.ratios
                     if ratio in self._scores[name]
                 ],
                 baseline=baseline,
-                cost=self.layers[name].cost(self.metric),
+                cost=self._before(name),
                 higher_is_better=higher_is_better,
                 monotonic=monotonic,
             )
             for name, row in self.variants.items()
         }
+
+    def _amount(self, name: str, variant: Variant) -> Amount:
+        return self.metric.of_rank(self.layers[name], variant.rank, variant.cost)
+
+    def _before(self, name: str) -> int:
+        return self._whole[self.metric.of_layer(self.layers[name])]
+
+    def _without_scores(self, name: str) -> Iterator[selection.Choice]:
+        """The choices of a row before they have scores."""
+        for variant in self.variants[name]:
+            for ratio in variant.ratios:
+                yield selection.Choice(ratio, 0.0, self._whole[self._amount(name, variant)])
+        yield selection.Choice(None, 0.0, self._before(name))

@@ -21,7 +21,7 @@ import numpy as np
 from aimet_hooks.errors import TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -35,7 +35,7 @@ class Choice:
     Attributes:
         ratio: Candidate ratio, None for the layer as it is.
         score: Score of the model with the layer so, higher is better.
-        cost: What the layer then costs: MACs of the whole example, or weights. Of a layer's choices, one of a higher
+        cost: What the layer then costs, in whole numbers. Of a layer's choices, one of a higher
             ratio never costs less, and the layer as it is costs the most.
     """
 
@@ -62,6 +62,49 @@ def row_of_choices(
         scores = isotonic(scores)
     row = [Choice(ratio, float(score), after) for (ratio, _, after), score in zip(cells, scores, strict=True)]
     return [*row, Choice(None, sign * baseline, cost)]
+
+
+def tied(table: Mapping[str, Sequence[Choice]], ties: Mapping[str, str]) -> dict[str, Sequence[Choice]]:
+    """The table with tied layers as one row, under the name of the first of them.
+
+    Such a row has the ratios that all of its layers have, and to leave all alone. It costs the sum. Its score is the
+    baseline's and what each layer changes it by, added one after the other in the order of the layers.
+
+    Args:
+        table: As for ``greedy``.
+        ties: The tie of every layer that shares its ratio with another.
+    """
+    groups: dict[str, list[Sequence[Choice]]] = {}
+    for name, leader in _leaders(table, ties).items():
+        groups.setdefault(leader, []).append(table[name])
+    return {leader: rows[0] if len(rows) == 1 else _together(rows) for leader, rows in groups.items()}
+
+
+def untied(
+    comp_ratios: Mapping[str, float | None], layers: Iterable[str], ties: Mapping[str, str]
+) -> dict[str, float | None]:
+    """The ratio of every layer, from those of the rows of ``tied``."""
+    return {name: comp_ratios[leader] for name, leader in _leaders(layers, ties).items()}
+
+
+def _leaders(layers: Iterable[str], ties: Mapping[str, str]) -> dict[str, str]:
+    """For every layer the first one of its tie; a layer without a tie is its own."""
+    first: dict[str, str] = {}
+    return {name: first.setdefault(ties[name], name) if name in ties else name for name in layers}
+
+
+def _together(rows: Sequence[Sequence[Choice]]) -> list[Choice]:
+    by_ratio = [{choice.ratio: choice for choice in row} for row in rows]
+    baseline = by_ratio[0][None].score
+    together = []
+    for ratio in by_ratio[0]:
+        if all(ratio in row for row in by_ratio):
+            score, cost = baseline, 0
+            for row in by_ratio:
+                score += row[ratio].score - row[None].score
+                cost += row[ratio].cost
+            together.append(Choice(ratio, score, cost))
+    return together
 
 
 @dataclass(frozen=True, slots=True)

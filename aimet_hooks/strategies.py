@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from aimet_hooks import knapsack, recordings, selection
 from aimet_hooks.errors import TargetError, UnknownNameError, UsageError, nearest
+from aimet_hooks.ratio import exact_ratio, told
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -166,18 +167,26 @@ class TableSelection(ABC):
         """The highest rank that each row will be asked for."""
         return {name: row[-1].rank for name, row in table.variants.items()}
 
-    @abstractmethod
-    def pick(self, choices: Mapping[str, Sequence[selection.Choice]], *, rest: int, total: int) -> Picked:
+    def pick(
+        self, choices: Mapping[str, Sequence[selection.Choice]], *, ties: Mapping[str, str], rest: int, total: int
+    ) -> Picked:
         """Choose by the rule.
 
         Args:
             choices: As the functions of ``selection`` take them.
+            ties: The tie of every layer that shares its ratio with another.
             rest: Cost of the layers that are not in the table.
             total: Cost of the whole original model.
 
         Raises:
             TargetError: If the choices do not reach the target.
         """
+        picked = self._pick(selection.tied(choices, ties), rest=rest, total=total)
+        return Picked(selection.untied(picked.comp_ratios, choices, ties), picked.threshold)
+
+    @abstractmethod
+    def _pick(self, choices: Mapping[str, Sequence[selection.Choice]], *, rest: int, total: int) -> Picked:
+        """Choose a ratio for every row; tied layers are one."""
 
     def choose(self, table: ScoreTable, *, baseline: float, higher_is_better: bool) -> Decision:
         """The choice of the rule.
@@ -186,7 +195,7 @@ class TableSelection(ABC):
             TargetError: If cells failed that the target needs.
         """
         choices = table.choices(baseline=baseline, higher_is_better=higher_is_better, monotonic=self.use_monotonic_fit)
-        picked = self.pick(choices, rest=table.rest, total=table.total_cost)
+        picked = self.pick(choices, ties=table.ties, rest=table.rest, total=table.total_cost)
         variants = {
             name: next(variant for variant in table.variants[name] if ratio in variant.ratios)
             for name, ratio in picked.comp_ratios.items()
@@ -233,7 +242,7 @@ class GreedySelection(TableSelection):
 
     rule: ClassVar[str] = "greedy"
 
-    def pick(self, choices: Mapping[str, Sequence[selection.Choice]], *, rest: int, total: int) -> Picked:
+    def _pick(self, choices: Mapping[str, Sequence[selection.Choice]], *, rest: int, total: int) -> Picked:
         """The greedy choice."""
         chosen = selection.greedy(choices, rest=rest, total=total, target=self.target)
         return Picked(chosen.comp_ratios, chosen.threshold)
@@ -248,7 +257,7 @@ class KnapsackSelection(TableSelection):
 
     rule: ClassVar[str] = "knapsack"
 
-    def pick(self, choices: Mapping[str, Sequence[selection.Choice]], *, rest: int, total: int) -> Picked:
+    def _pick(self, choices: Mapping[str, Sequence[selection.Choice]], *, rest: int, total: int) -> Picked:
         """The choice with the smallest summed loss; what is left of the budget is spent where that costs no score."""
         chosen = knapsack.knapsack(choices, rest=rest, total=total, target=self.target)
         budget = math.floor(self.target * total) - rest
@@ -325,10 +334,10 @@ class ManualSelection:
         return {}
 
     def check(self, table: ScoreTable, skipped: Mapping[str, str]) -> None:
-        """Make sure that every named layer can be compressed to its ratio.
+        """Make sure that every named layer can be compressed to its ratio, and tied ones have the same.
 
         Raises:
-            UsageError: If it was skipped, with the reason, or if the ratio saves nothing.
+            UsageError: If one was skipped, with the reason, or may not have its ratio, or the ratio saves nothing.
         """
         for layer, ratio in self.ratios.items():
             if ratio is not None and layer in skipped:
@@ -336,6 +345,20 @@ class ManualSelection:
                     f"layer {layer!r} cannot be compressed: {skipped[layer]}; take it out of the ManualSelection"
                 )
         self._variants(table)
+        self._check_ties(table, skipped)
+
+    def _check_ties(self, table: ScoreTable, skipped: Mapping[str, str]) -> None:
+        layers = [
+            name for name in table.layers if (name in table.variants or name in self.ratios) and name not in skipped
+        ]
+        first: dict[str, str] = {}
+        for name, tie in table.space.ties(layers).items():
+            other = first.setdefault(tie, name)
+            if self.ratios.get(other) != self.ratios.get(name):
+                raise UsageError(
+                    f"layers {other!r} and {name!r} are tied by {tie!r}, and ManualSelection gives them "
+                    f"{told(self.ratios.get(other))} and {told(self.ratios.get(name))}; give both the same ratio"
+                )
 
     def highest_ranks(self, table: ScoreTable) -> dict[str, int]:
         """The rank of each named row."""
@@ -367,26 +390,6 @@ def listed_targets(targets: Any) -> tuple[float, ...]:
     if isinstance(targets, (str, bytes)) or not isinstance(targets, Iterable):
         raise UsageError(f"probe_targets is {targets!r}; give a list of ratios, as [0.9, 0.7, 0.5], or [] for none")
     return tuple(targets)
-
-
-def exact_ratio(value: Any, what: str) -> Fraction:
-    """A ratio as an exact fraction: 0.3 is 3/10.
-
-    Raises:
-        UsageError: If it is not a number between 0 and 1, both excluded.
-    """
-    try:
-        written = "no number" if isinstance(value, (bool, str)) else str(value)
-        ratio = value if isinstance(value, Fraction) else Fraction(written)
-    except (ValueError, ZeroDivisionError) as error:
-        raise UsageError(
-            f"{what} is {value!r}; give a number between 0 and 1: the share of the cost to keep"
-        ) from error
-    if not 0 < ratio < 1:
-        raise UsageError(
-            f"{what} is {value!r}; it must lie between 0 and 1, both excluded: the share of the cost to keep"
-        )
-    return ratio
 
 
 def _fitted(known: KnownScores, layers: Collection[str], candidates: tuple[float, ...]) -> KnownScores:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from aimet_hooks.cost import MAC
 from aimet_hooks.layers import Geometry, Layer
 from aimet_hooks.schemes import SpatialSvd, SvdScheme, WeightSvd
 
@@ -60,7 +61,7 @@ def resnet50() -> list[Layer]:
 
 def wasted(layers: list[Layer], scheme: SvdScheme) -> tuple[int, int]:
     """Wasted cells, and all cells of AIMET's grid."""
-    useful = sum(len(scheme.variants(layer, CANDIDATES, "mac")) for layer in layers)
+    useful = sum(len(scheme.variants(layer, CANDIDATES, MAC)) for layer in layers)
     cells = len(layers) * len(CANDIDATES)
     return cells - useful, cells
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from aimet_hooks.layer_options import LayerOptions
     from aimet_hooks.schemes import SvdScheme
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -32,6 +34,56 @@ class ShapeType(click.ParamType[tuple[int, ...]]):
         return shape
 
 
+class CostMetricType(click.ParamType[str]):
+    """What ratios are shares of."""
+
+    name = "mac|memory|FILE.csv"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name or path as it is, if it can be one."""
+        if value not in ("mac", "memory") and not str(value).lower().endswith(".csv"):
+            self.fail(f"{value!r} is no cost metric; give mac, memory, or a .csv file of layer, rank, cost", param, ctx)
+        return str(value)
+
+
+class LayerOptionType(click.ParamType["tuple[str, LayerOptions]"]):
+    """What is asked of layers as GLOB:min_comp_ratio=0.5,multiplicity=32,tie=name."""
+
+    name = "GLOB:OPTIONS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, LayerOptions]:
+        """The name or glob, and what is asked."""
+        from aimet_hooks.errors import UsageError
+        from aimet_hooks.layer_options import LayerOptions
+
+        pattern, _, written = str(value).rpartition(":")
+        types: dict[str, Callable[[str], Any]] = {"min_comp_ratio": Decimal, "multiplicity": int, "tie": str}
+        try:
+            asked = [field.split("=", 1) for field in written.split(",")]
+            return pattern, LayerOptions(**{name: types[name](text) for name, text in asked})
+        except UsageError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+        except (ValueError, KeyError, ArithmeticError):
+            self.fail(
+                f"{value!r} is no layer option; give GLOB:min_comp_ratio=0.5,multiplicity=32,tie=name", param, ctx
+            )
+
+
+def layer_options(given: Sequence[tuple[str, LayerOptions]]) -> dict[str, LayerOptions]:
+    """The layer options of a command line.
+
+    Raises:
+        UsageError: If a name or glob is there twice.
+    """
+    from aimet_hooks.errors import UsageError
+
+    found = dict(given)
+    if len(found) < len(given):
+        twice = next(pattern for pattern, _ in given if [other for other, _ in given].count(pattern) > 1)
+        raise UsageError(f"--layer-option {twice!r} is there twice; give all of its options in one")
+    return found
+
+
 def meaning_options(function: F) -> F:
     """The options that say what a ratio of a layer means."""
     return _with_options(
@@ -39,10 +91,17 @@ def meaning_options(function: F) -> F:
         click.option("--input-shape", type=ShapeType(), help="Shape of the input, as 1,3,224,224."),
         click.option(
             "--cost-metric",
-            type=click.Choice(["mac", "memory"]),
+            type=CostMetricType(),
+            metavar="mac|memory|FILE.csv",
             default="mac",
             show_default=True,
-            help="What the ratios are shares of.",
+            help="What the ratios are shares of; a file lists costs of your own: layer, rank, cost.",
+        ),
+        click.option(
+            "--layer-option",
+            multiple=True,
+            type=LayerOptionType(),
+            help="As 'layer4.*:min_comp_ratio=0.5,multiplicity=32,tie=name'; repeatable.",
         ),
         click.option("--multiplicity", type=int, default=1, show_default=True, help="Round ranks up to a multiple."),
         click.option(

@@ -63,6 +63,7 @@ def compress(**given: Any) -> None:
         input_shape=given["input_shape"],
         compress_scheme=arguments.scheme_with(given["scheme"], given["multiplicity"]),
         cost_metric=given["cost_metric"],
+        layer_options=arguments.layer_options(given["layer_option"]),
         selection=_selection(given),
         layers_to_ignore=given["ignore"],
         full_eval_callback=_callback(given["full_eval"], given) if given["full_eval"] else None,

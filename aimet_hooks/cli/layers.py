@@ -25,6 +25,7 @@ def layers(model: str, **given: Any) -> None:
         input_shape=given["input_shape"],
         compress_scheme=arguments.scheme_with(given["scheme"], given["multiplicity"]),
         cost_metric=given["cost_metric"],
+        layer_options=arguments.layer_options(given["layer_option"]),
         num_comp_ratio_candidates=given["candidates"],
         layers_to_ignore=given["ignore"],
     )

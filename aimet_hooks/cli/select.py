@@ -70,6 +70,10 @@ def select(
         ratios, said = dict(probe.comp_ratios), _measured(saved.state, probe)
     save_ratios(ratios, output)
     click.echo(said)
+    if commands.has_costs_of_function(saved.state):
+        click.echo(
+            f"{commands.COSTS_OF_FUNCTION} must list the costs that the run had of {saved.state.settings.get('costs')}."
+        )
     click.echo(f"The ratios are in {output}. To compress a model to them, which evaluates nothing either:")
     click.echo(f"aimet-hooks apply MODEL.onnx {output} {commands.apply_options(saved.state)}-o OUT.onnx")
 
@@ -122,6 +126,7 @@ def apply(model: Path, ratios: Path, *, output: Path, **given: Any) -> None:
         input_shape=given["input_shape"],
         compress_scheme=arguments.scheme_with(given["scheme"], given["multiplicity"]),
         cost_metric=given["cost_metric"],
+        layer_options=arguments.layer_options(given["layer_option"]),
     )
     from aimet_hooks.adapters.onnx_graph import saving
 
@@ -129,8 +134,10 @@ def apply(model: Path, ratios: Path, *, output: Path, **given: Any) -> None:
         saving.save(applied.model, output)
     except OSError as error:
         raise ResultsDirError(f"-o {str(output)!r} cannot be written ({error.strerror or error})") from error
+    own = given["cost_metric"].lower().endswith(".csv")
     click.echo(
         f"The compressed model is in {output}: {wording.plural(len(applied.compressed), 'layer')} compressed, "
-        f"{quantities.share(applied.mac_ratio)} of the MACs and {quantities.share(applied.memory_ratio)} of the "
+        + (f"{quantities.share(applied.cost_ratio)} of the cost, " if own else "")
+        + f"{quantities.share(applied.mac_ratio)} of the MACs and {quantities.share(applied.memory_ratio)} of the "
         "weights kept. It was not evaluated."
     )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aimet_hooks.run_state import RunState
 
 _SCHEMES = {"spatial_svd": "spatial SVD", "weight_svd": "weight SVD"}
-_METRICS = {"mac": "MACs", "memory": "weights"}
+_METRICS = {"mac": "MACs", "memory": "weights", "own": "cost"}
 _INTERRUPTIONS = {"KeyboardInterrupt": "interrupted", "TerminatedError": "terminated"}
 """What a run was that ended by Ctrl-C or by SIGTERM, for which the command line has an exception of its own."""
 

@@ -180,7 +180,7 @@ def _row(run: RunState, scale: ScoreScale, number: int, layer: str) -> dict[str,
         "ratio": 1.0 if ratio is None else round(ratio, 6),
         "score": _score(cell, scale),
         "rank": "" if rank is None else rank,
-        "saved": _saved(run, layer, macs, weights),
+        "saved": _saved(run, layer),
         "macs_before": info.macs if info else None,
         "macs": macs,
         "weights_before": info.weights if info else None,
@@ -202,9 +202,9 @@ def after(run: RunState, layer: str) -> tuple[int | None, float | None, float | 
     return None, None, None, None
 
 
-def _saved(run: RunState, layer: str, macs: float | None, weights: float | None) -> float:
+def _saved(run: RunState, layer: str) -> float:
     """Percent of the model's cost that the choice for a layer saves; 0 where that is not known."""
-    cost = weights if run.started and run.started.cost_metric == "memory" else macs
+    cost = run.cost_after(layer)
     if cost is None or layer not in run.layers or not run.total_cost:
         return 0.0
     return round(100 * (run.cost(layer) - cost) / run.total_cost, 3)

@@ -9,7 +9,7 @@ from bokeh.models import Column, ColumnDataSource
 from aimet_hooks.presentation import quantities, wording
 from aimet_hooks.presentation.score_scale import ScoreScale
 from aimet_hooks.presentation.text import clean, layer_name
-from bokeh_vis import chosen_ratios, markup, progress, run_page, tables, theme
+from bokeh_vis import markup, progress, run_page, tables, theme
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -156,8 +156,7 @@ def _cost_after(run: RunState, layer: str) -> float | None:
     """What a layer costs after compression, in the metric of its run; None before ratios are chosen."""
     if run.selection is None:
         return None
-    _, _, macs, weights = chosen_ratios.after(run, layer)
-    return weights if run.started and run.started.cost_metric == "memory" else macs
+    return run.cost_after(layer)
 
 
 def _cost(run: RunState, layer: str) -> str:

@@ -147,6 +147,10 @@ def _outcome(run: RunState) -> Iterator[str]:
     for what, ratio in kept.items():
         sizes = " → ".join(quantities.count(size) for size in costs.get(what, ()))
         yield tile(f"{what} kept", quantities.share(ratio), sizes)
+    reached = run.selection.achieved_comp_ratio if run.selection else None
+    if run.started and run.started.cost_metric == "own" and reached is not None:
+        sizes = " → ".join(quantities.count(size) for size in (run.total_cost, reached * run.total_cost))
+        yield tile("cost kept", quantities.share(reached), sizes, title="in your own costs")
     others = run.baseline.metrics if run.baseline else {}
     for name, value in finished.metrics.items():
         yield tile(

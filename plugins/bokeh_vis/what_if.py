@@ -11,6 +11,7 @@ from bokeh.models.widgets.markups import Div
 from bokeh.models.widgets.sliders import Slider
 
 from aimet_hooks.choice_table import ChoiceTable
+from aimet_hooks.cost import LARGEST_TOTAL
 from aimet_hooks.events import RatiosSelected, RunStarted
 from aimet_hooks.presentation import commands, quantities, wording
 from aimet_hooks.presentation.score_scale import ScoreScale
@@ -27,9 +28,6 @@ CHOICES, ABOUT = "what_if_choices", "what_if_about"
 SLIDER, RESET, COPY, WORDS, CONTROLS = "what_if_slider", "what_if_reset", "what_if_copy", "what_if_words", "what_if"
 
 HOW = '<p class="muted">Move the slider to choose again from the same scores.</p>'
-
-LARGEST = 2**53
-"""Whole numbers up to this are exact in JavaScript."""
 
 STEP = 0.01
 
@@ -144,7 +142,7 @@ def _table(run: RunState) -> ChoiceTable | None:
     if run.selection is None or list(run.selection.comp_ratios) != list(run.scores):
         return None
     table = ChoiceTable.of(run, monotonic=wording.selection(run).get("use_monotonic_fit") is True)
-    return table if table is not None and 0 < table.total < LARGEST else None
+    return table if table is not None and 0 < table.total < LARGEST_TOTAL else None
 
 
 def _no_choices() -> dict[str, Any]:
@@ -183,7 +181,7 @@ def _about(run: RunState, table: ChoiceTable) -> dict[str, Any]:
         "ratios": [*run.candidates, 1.0],
         "names": names,
         "order": [order[name] for name in names],
-        "ties": ["" for _ in names],
+        "ties": [run.ties.get(name, "") for name in names],
         "chosen": [1.0 if chosen[name] is None else chosen[name] for name in names],
         "metric": wording.metric(run),
         "sign": 1.0 if scale.higher_is_better else -1.0,

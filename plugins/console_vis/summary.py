@@ -205,6 +205,7 @@ def _result_lines(run: RunState, scale: ScoreScale) -> Iterator[Text]:
     rows = [
         ("score", scale.text(finished.baseline_score), scale.text(finished.compressed_score), _signed(change, scale)),
         *_totals(run),
+        *_own_cost(run),
         *_metrics({} if run.baseline is None else run.baseline.metrics, finished.metrics),
     ]
     entries = [[Entry(text) for text in (name, before, "->", after, what)] for name, before, after, what in rows]
@@ -237,6 +238,14 @@ def _totals(run: RunState) -> Iterator[tuple[str, str, str, str]]:
         quantities.count(totals.weights_after),
         f"{finished.memory_ratio:.3f} kept",
     )
+
+
+def _own_cost(run: RunState) -> Iterator[tuple[str, str, str, str]]:
+    """The user's own cost of all layers, before and after."""
+    reached = run.selection.achieved_comp_ratio if run.selection else None
+    if run.started and run.started.cost_metric == "own" and reached is not None:
+        before, after = quantities.count(run.total_cost), quantities.count(reached * run.total_cost)
+        yield ("cost", before, after, f"{reached:.3f} kept")
 
 
 def _metrics(before: Mapping[str, float], after: Mapping[str, float]) -> Iterable[tuple[str, str, str, str]]:

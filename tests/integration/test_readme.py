@@ -36,6 +36,16 @@ def test_the_plugin_of_the_documentation_hears_a_run() -> None:
     compress_model(demo.model_path(), demo.accuracy(), plugins=[namespace["SlowCells"]()])
 
 
+def test_the_constraints_of_the_documentation_are_kept() -> None:
+    namespace: dict[str, Any] = {}
+    constrained, own = blocks("docs/constraints.md", "python")
+    exec(compile(constrained, "constraints.md", "exec"), namespace)  # noqa: S102
+    ratios = namespace["result"].comp_ratios
+    assert ratios["block2.conv1"] == ratios["block2.conv2"]
+    exec(compile(own, "constraints.md", "exec"), namespace)  # noqa: S102
+    assert namespace["result"].stats.cost_ratio <= 0.5
+
+
 def test_the_two_commands_are_targets_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     for command in ("demo", "test"):

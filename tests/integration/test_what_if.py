@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aimet_hooks import GreedySelection, KnapsackSelection, ManualSelection, compress_model, demo, load_run
+from aimet_hooks import (
+    GreedySelection,
+    KnapsackSelection,
+    LayerOptions,
+    ManualSelection,
+    compress_model,
+    demo,
+    load_run,
+)
 from aimet_hooks.cli import main
 from tests.integration.page_reading import data, visible_text, wait_for
 
@@ -136,6 +144,26 @@ def test_locked_layers_stay_and_going_back_forgets_them(run: Path, tab: Page) ->
     assert outlined(tab) == cells
     assert data(tab, "choices") == before
     assert data(tab, "budget_what_if")["x"] == []
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_tied_layers_and_costs_of_ones_own(rule: str, tmp_path: Path, open_tab: Callable[[str], Page]) -> None:
+    compress_demo(
+        tmp_path,
+        RULES[rule](target_comp_ratio=0.5, use_monotonic_fit=True),
+        layer_options={
+            "block1.*": LayerOptions(tie="block 1"),
+            "block2.conv*": LayerOptions(tie="2", min_comp_ratio=0.3),
+        },
+        cost_metric=lambda layer, rank: len(layer) * 0.37 * (64 if rank is None else 10 + (rank // 4) * 4),
+    )
+    tab = open_tab((tmp_path / "report.html").as_uri())
+    wait_for(tab, "data('curves').xs.length > 0")
+    for target in (0.55, 0.61, 0.8):
+        move(tab, target)
+        wait_for(tab, f"{WORDS}.includes('What if')")
+        assert shown(tab) == load_run(tmp_path).select(target_comp_ratio=target).comp_ratios
+    assert shown(tab)["block1.conv1"] == shown(tab)["block1.conv2"]
 
 
 def test_the_choice_can_be_taken_along(

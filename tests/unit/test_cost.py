@@ -10,6 +10,7 @@ import pytest
 from aimet_hooks import cost
 from aimet_hooks.cost import Cost
 from aimet_hooks.layers import Geometry
+from tests.unit.test_schemes import layer
 
 SPATIAL, WEIGHT = (0,), ()
 
@@ -107,7 +108,8 @@ def test_the_highest_rank_is_the_smaller_side_of_the_matrix(
 
 
 def test_a_metric_picks_one_of_the_two_numbers() -> None:
-    assert (Cost(macs=5, weights=3).of("mac"), Cost(macs=5, weights=3).of("memory")) == (5, 3)
+    counted = Cost(macs=5, weights=3)
+    assert [model.of_rank(layer(), 1, counted) for model in (cost.MAC, cost.MEMORY)] == [5, 3]
 
 
 def test_seven_tenths_is_rank_21_where_floats_give_20() -> None:

@@ -25,6 +25,7 @@ def checked(**changed: Any) -> options.Options:
         "cost_metric": "mac",
         "selection": None,
         "layers_to_ignore": (),
+        "layer_options": None,
         "direction": "maximize",
         "on_eval_error": "skip",
         "trainer": None,

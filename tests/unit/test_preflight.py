@@ -10,7 +10,9 @@ from torch import nn
 
 from aimet_hooks import SpatialSvd, WeightSvd, preflight
 from aimet_hooks.adapters import Adapter, ExampleInput, SessionSettings, adapt
+from aimet_hooks.cost import MAC
 from aimet_hooks.errors import UnknownNameError
+from aimet_hooks.search_space import SearchSpace
 
 
 class Network(nn.Module):
@@ -76,7 +78,7 @@ def test_what_matches_nothing_is_an_error(adapter: Adapter, pattern: object, mes
 
 
 def reasons(adapter: Adapter, scheme: SpatialSvd | WeightSvd, left_out: dict[str, str]) -> dict[str, str | None]:
-    tried = preflight.try_layers(adapter, scheme, "mac", (), left_out)
+    tried = preflight.try_layers(adapter, SearchSpace(scheme, (), MAC), left_out)
     return {layer.name: reason for layer, reason in tried}
 
 

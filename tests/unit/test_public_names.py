@@ -18,6 +18,7 @@ PUBLIC = [
     "EvaluationError",
     "GreedySelection",
     "KnapsackSelection",
+    "LayerOptions",
     "ManualSelection",
     "MissingExtraError",
     "ModelError",

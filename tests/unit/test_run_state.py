@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import replace
 
 import pytest
@@ -12,6 +11,7 @@ from aimet_hooks.events import (
     EvalScored,
     Event,
     ExplorationStarted,
+    LayerCompressed,
     LayerInfo,
     Progressed,
     RatiosSelected,
@@ -183,13 +183,13 @@ def test_ratios_of_one_rank_are_one_evaluation() -> None:
     for number in range(1, 11):
         for place in range(5):
             shared = cell("a", number / 100 + place / 1000, at=1000.0 + 2 * number, done=5 * number + place)
-            run.apply(dataclasses.replace(shared, rank=number))
+            run.apply(replace(shared, rank=number))
     assert run.rate == 0.5
     assert run.eta == 180.0
 
 
 def test_ratios_without_a_cell_are_known_from_the_start() -> None:
-    some = dataclasses.replace(EXPLORING, layers=("a", "b"), cells={"a": (0.25,)})
+    some = replace(EXPLORING, layers=("a", "b"), cells={"a": (0.25,)})
     run = state_of(started(), BaselineScored(score=0.5), some)
     assert run.ratios_of("a") == (0.25,)
     assert run.ratios_of("b") == run.candidates
@@ -289,3 +289,37 @@ def test_a_run_whose_first_event_is_lost_begins_with_the_next() -> None:
     first, second, *_ = finished_run()
     assert second.time > first.time
     assert state_of(*finished_run()[1:]).begin == second.time
+
+
+@pytest.mark.parametrize(
+    ("metric", "own", "before", "after"),
+    [("mac", None, 600, (1, 7)), ("memory", None, 10, (1, 5)), ("own", 2.5, 2.5, (0.5, 0.25))],
+)
+def test_costs_are_in_the_metric_of_the_run(
+    metric: str, own: float | None, before: float, after: tuple[float, float]
+) -> None:
+    begun = started(metric=metric)
+    layers = {name: replace(info, cost=own) for name, info in begun.layers.items()}
+    run = state_of(replace(begun, layers=layers), EXPLORING, cell("a", 0.5, cost=own and 0.5))
+    assert (run.cost("a"), run.cost_of(run.scores["a"][0.5])) == (before, after[0])
+    assert run.cost_after("a") == before  # nothing is chosen yet
+    run.apply(RatiosSelected(comp_ratios={"a": 0.5, "b": None}, target_comp_ratio=0.5, achieved_comp_ratio=0.4))
+    assert (run.cost_after("a"), run.cost_after("b"), run.cost_after("x")) == (after[0], run.cost("b"), None)
+    done = LayerCompressed(
+        layer="a",
+        comp_ratio=0.5,
+        achieved_comp_ratio=0.4,
+        rank=1,
+        macs_before=600,
+        macs_after=7,
+        weights_before=10,
+        weights_after=5,
+        cost_after=own and 0.25,
+    )
+    run.apply(done)
+    assert run.cost_after("a") == after[1]
+
+
+def test_ties_are_those_of_the_exploration() -> None:
+    assert state_of(started()).ties == {}
+    assert state_of(started(), replace(EXPLORING, ties={"a": "t", "b": "t"})).ties == {"a": "t", "b": "t"}

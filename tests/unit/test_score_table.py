@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from aimet_hooks import SpatialSvd
+from aimet_hooks.cost import MAC, MEMORY
 from aimet_hooks.errors import UsageError
 from aimet_hooks.layers import Layer
 from aimet_hooks.score_table import ScoreTable
+from aimet_hooks.search_space import SearchSpace
 from tests.unit.test_schemes import layer
 
 FOUR = [Fraction(k, 5) for k in range(1, 5)]
@@ -22,7 +24,7 @@ OTHER = layer(name="other", geometry=None, reason="grouped")
 
 def table(*layers: Layer, multiplicity: int = 1) -> ScoreTable:
     rows = [described.name for described in layers if described.reason is None]
-    return ScoreTable(layers, rows, SpatialSvd(multiplicity=multiplicity), FOUR, "mac")
+    return ScoreTable(layers, rows, SearchSpace(SpatialSvd(multiplicity=multiplicity), FOUR, MAC))
 
 
 def test_a_frame_has_layers_in_network_order_and_ratios_ascending() -> None:
@@ -43,7 +45,7 @@ def test_recorded_scores_are_in_the_frame_and_failed_cells_are_empty() -> None:
 
 
 def test_a_manual_run_has_rows_without_columns() -> None:
-    frame = ScoreTable([WIDE], ["wide"], SpatialSvd(), [], "mac").frame()
+    frame = ScoreTable([WIDE], ["wide"], SearchSpace(SpatialSvd(), [], MAC)).frame()
     assert frame.shape == (1, 0)
     assert list(frame.index) == ["wide"]
 
@@ -59,7 +61,7 @@ def test_all_layers_count_in_the_cost_of_the_model() -> None:
     scores = table(WIDE, OTHER)
     assert scores.total_cost == WIDE.macs + OTHER.macs
     assert scores.rest == OTHER.macs
-    assert ScoreTable([WIDE], ["wide"], SpatialSvd(), FOUR, "memory").total_cost == WIDE.weights
+    assert ScoreTable([WIDE], ["wide"], SearchSpace(SpatialSvd(), FOUR, MEMORY)).total_cost == WIDE.weights
 
 
 def test_the_lowest_ratio_takes_the_cheapest_cell_of_each_row() -> None:
@@ -69,7 +71,7 @@ def test_the_lowest_ratio_takes_the_cheapest_cell_of_each_row() -> None:
 
 def test_a_row_without_a_cell_keeps_its_cost() -> None:
     assert table(WIDE, multiplicity=128).lowest_ratio() == 1
-    assert ScoreTable([], [], SpatialSvd(), FOUR, "mac").lowest_ratio() == 1
+    assert ScoreTable([], [], SearchSpace(SpatialSvd(), FOUR, MAC)).lowest_ratio() == 1
 
 
 def test_a_rank_is_found_at_any_ratio() -> None:

@@ -15,9 +15,11 @@ import pandas as pd
 import pytest
 
 from aimet_hooks import GreedySelection, ManualSelection, SpatialSvd, event_log, recordings
+from aimet_hooks.cost import MAC
 from aimet_hooks.errors import RecordingError, TargetError, UnknownNameError, UsageError
 from aimet_hooks.layers import Layer
 from aimet_hooks.score_table import ScoreTable
+from aimet_hooks.search_space import SearchSpace
 from tests.unit.test_schemes import layer
 
 LAYERS = ["conv1", "conv2", "head"]
@@ -199,7 +201,7 @@ OTHER = layer(name="other", geometry=None, reason="grouped")
 
 def table(selection: GreedySelection | ManualSelection, *layers: Layer, multiplicity: int = 1) -> ScoreTable:
     rows = [described.name for described in layers if described.reason is None]
-    return ScoreTable(layers, rows, SpatialSvd(multiplicity=multiplicity), selection.candidates, "mac")
+    return ScoreTable(layers, rows, SearchSpace(SpatialSvd(multiplicity=multiplicity), selection.candidates, MAC))
 
 
 def test_an_unreachable_target_names_the_lowest_ratio_and_how_many_layers_count() -> None:
