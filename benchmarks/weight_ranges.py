@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
 from aimet_hooks.quantization import analyze_weight_ranges, summarize_weight_ranges
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REPEATS = 5
 STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))

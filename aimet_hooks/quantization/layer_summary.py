@@ -46,9 +46,10 @@ def summarize_weight_ranges(model: Any, *, layers: Iterable[str] | None = None, 
         * ``non_finite``: number of weights that are NaN or infinite;
         * ``sqnr_symmetric_per_tensor``, ``sqnr_asymmetric_per_tensor``, ``sqnr_symmetric_per_channel``,
           ``sqnr_asymmetric_per_channel``: of the whole layer in dB, at most 200;
-        * ``effective_bits_per_tensor``, ``effective_bits_per_channel``: the mean over the channels that are not all
-          zero of a channel's symmetric SQNR / 6.02 dB, between 0 and the bit width. Every channel counts alike: the
-          SQNR of the whole layer is that of its widest channels, and says nothing of the others;
+        * ``effective_bits_per_tensor``, ``effective_bits_per_channel``: the bits that three quarters of the channels
+          keep at least: the 25th percentile, over the channels that are not all zero, of a channel's symmetric SQNR /
+          6.02 dB, between 0 and the bit width. The SQNR of the whole layer is that of its widest channels, and says
+          nothing of the others;
         * ``widest_channel``: its number; -1 if all are zero or undefined;
         * ``relative_range``: its range divided by the median range, zero counting as a part of every range, as a
           quantizer has to cover it (so that a constant channel has a range as well);
@@ -63,10 +64,19 @@ def summarize_weight_ranges(model: Any, *, layers: Iterable[str] | None = None, 
         MissingExtraError: If the model's framework is not installed.
         ModelError: If the model cannot be read.
     """
+    return summary_of(select(stored_weights(model).layers, layers), bitwidth)
+
+
+def summary_of(layers: Iterable[StoredLayer], bitwidth: int) -> pd.DataFrame:
+    """The table of ``summarize_weight_ranges`` for these layers.
+
+    Raises:
+        UsageError: If ``bitwidth`` is out of range.
+    """
     import pandas as pd
 
     bits = check_bitwidth(bitwidth)
-    rows = {layer.name: _summary(layer, bits) for layer in select(stored_weights(model).layers, layers)}
+    rows = {layer.name: _summary(layer, bits) for layer in layers}
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(COLUMNS))
     return frame.rename_axis(index="layer")
 
@@ -106,6 +116,6 @@ def _summary(layer: StoredLayer, bitwidth: int) -> Mapping[str, Any]:
 
 
 def effective_bits(noise: Noise, bitwidth: int) -> float:
-    """The mean bits of the channels that are not all zero; NaN if there are none or a scale is undefined."""
+    """The bits that three quarters of the channels that are not all zero keep; NaN if a scale is undefined."""
     decibels = noise.sqnr[noise.nonzero != 0]
-    return float(np.clip(decibels / DECIBELS_A_BIT, 0, bitwidth).mean()) if decibels.size else float("nan")
+    return float(np.percentile(np.clip(decibels / DECIBELS_A_BIT, 0, bitwidth), 25)) if decibels.size else float("nan")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aimet_hooks.adapters.stored_weights import stored_weights
 from aimet_hooks.errors import UsageError
-from aimet_hooks.quantization.layer_summary import COLUMNS, summarize_weight_ranges
+from aimet_hooks.quantization.layer_summary import COLUMNS, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +23,8 @@ class ProblematicLayer:
         layer: Its name.
         kind: Type of module or operator.
         bitwidth: Bits of a quantized weight.
-        effective_bits: What it is ranked by: bits that survive in the mean channel with one scale for the layer, as
-            ``summarize_weight_ranges`` defines them; NaN with weights that are not finite.
+        effective_bits: What it is ranked by: bits that three quarters of its channels keep at least with one scale for
+            the layer, as ``summarize_weight_ranges`` defines them; NaN with weights that are not finite.
         effective_bits_per_channel: The same with a scale a channel.
         sqnr: Of the whole layer with one symmetric scale, in dB.
         sqnr_per_channel: The same with a scale a channel.
@@ -54,19 +54,21 @@ class ProblematicLayer:
 
 
 def find_problematic_layers(
-    model: Any, *, bitwidth: int = 8, min_bits_share: float = 0.5, wide_channel: float = 3.0
+    model: Any, *, bitwidth: int = 8, enough_bits: float = 4.0, max_lost_bits: float = 3.0, wide_channel: float = 3.0
 ) -> list[ProblematicLayer]:
     """The layers that will break when the network is quantized, the worst first.
 
-    A layer is listed if, with one symmetric scale for its weights, fewer effective bits survive in its mean channel
-    than ``min_bits_share`` of the bit width, or if it has weights that are not finite. The fewest bits come first,
-    after the layers that no grid can hold. ``docs/quantization.md`` has the measurements behind the defaults.
+    A layer is listed if with one symmetric scale for its weights a quarter of its channels keep fewer effective bits
+    than ``enough_bits`` and lose more than ``max_lost_bits``, or keep less than one bit; and if it has weights that are
+    not finite. The fewest bits come first, after the layers that no grid can hold. ``docs/quantization.md`` has the
+    measurements behind the defaults.
 
     Args:
         model: A ``torch.nn.Module``, an ``onnx.ModelProto`` or the path of an ``.onnx`` file; nothing is run, but a
             torch module's ``forward`` is traced for the remedies if there is a layer to list.
         bitwidth: Bits of a quantized weight, from 2 to 16.
-        min_bits_share: Share of the bits that should survive, from 0 to 1.
+        enough_bits: Effective bits that are enough, whatever the bit width; at least 1. A bit is 6.02 dB of SQNR.
+        max_lost_bits: Bits that channels may lose, as those of sound layers do; at least 0.
         wide_channel: From this many times the median range, a channel is named as the cause.
 
     Returns:
@@ -77,19 +79,23 @@ def find_problematic_layers(
         MissingExtraError: If the model's framework is not installed.
         ModelError: If the model cannot be read.
     """
-    if not 0 <= min_bits_share <= 1:
-        raise UsageError(f"min_bits_share is {min_bits_share!r}; give a share of the bits from 0 to 1, as 0.5")
+    if not enough_bits >= 1:
+        raise UsageError(f"enough_bits is {enough_bits!r}; give a number of bits of at least 1, as 4")
+    if not max_lost_bits >= 0:
+        raise UsageError(f"max_lost_bits is {max_lost_bits!r}; give a number of bits of at least 0, as 3")
     if not wide_channel >= 1:
         raise UsageError(f"wide_channel is {wide_channel!r}; give a multiple of the median range of at least 1, as 3")
-    summary = summarize_weight_ranges(model, bitwidth=bitwidth)
+    stored = stored_weights(model)
+    summary = summary_of(stored.layers, bitwidth)
     broken = summary["non_finite"] > 0
-    lost = summary["effective_bits_per_tensor"] < min_bits_share * bitwidth
+    least = min(enough_bits, max(1.0, bitwidth - max_lost_bits))
+    lost = summary["effective_bits_per_tensor"] < least
     ranked = summary[broken | lost].sort_values("effective_bits_per_tensor", na_position="first", kind="stable")
     if ranked.empty:
         return []
-    partners = stored_weights(model).partners()
+    partners = stored.partners()
     return [
-        _problem(name, dict(zip(COLUMNS, row, strict=True)), partners[name], min_bits_share * bitwidth, wide_channel)
+        _problem(name, dict(zip(COLUMNS, row, strict=True)), partners[name], least, wide_channel)
         for name, *row in ranked.itertuples()
     ]
 
@@ -128,12 +134,12 @@ def _cause(row: Mapping[str, Any], wide_channel: float, *, uneven: bool) -> str:
     if uneven and row["narrow_quarter"] >= wide_channel:
         return (
             f"a quarter of its channels is {row['narrow_quarter']:.3g} times narrower than the median channel or more; "
-            f"per-tensor {bits} leaves {row['effective_bits_per_tensor']:.1f} bits in the mean"
+            f"per-tensor {bits} leaves them {row['effective_bits_per_tensor']:.1f} bits or fewer"
         )
     return (
         f"per-tensor {bits} rounds {row['rounded_to_zero']:.0%} of its weights to zero and leaves "
-        f"{row['effective_bits_per_tensor']:.1f} bits in the mean channel, a scale a channel "
-        f"{row['effective_bits_per_channel']:.1f}"
+        f"{row['effective_bits_per_tensor']:.1f} bits or fewer to a quarter of its channels, "
+        f"a scale a channel {row['effective_bits_per_channel']:.1f}"
     )
 
 
