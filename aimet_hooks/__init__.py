@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from aimet_hooks.hookspecs import hookimpl
     from aimet_hooks.layer_options import LayerOptions
     from aimet_hooks.planning import plan
+    from aimet_hooks.quantization import ProblematicLayer, analyze_weight_ranges, find_problematic_layers
     from aimet_hooks.result import CompressionResult, load_compressed
     from aimet_hooks.saved_run import SavedRun, SavedSelection, load_run
     from aimet_hooks.schemes import SpatialSvd, WeightSvd
@@ -45,6 +46,9 @@ _HOMES = {
     "plan": "planning",
     "hookimpl": "hookspecs",
     "LayerOptions": "layer_options",
+    "ProblematicLayer": "quantization",
+    "analyze_weight_ranges": "quantization",
+    "find_problematic_layers": "quantization",
     "CompressionResult": "result",
     "load_compressed": "result",
     "SavedRun": "saved_run",
@@ -81,6 +85,7 @@ __all__ = [
     "ManualSelection",
     "MissingExtraError",
     "ModelError",
+    "ProblematicLayer",
     "RecordingError",
     "ResultsDirError",
     "SavedRun",
@@ -92,7 +97,9 @@ __all__ = [
     "VisualizeCompression",
     "WeightSvd",
     "__version__",
+    "analyze_weight_ranges",
     "compress_model",
+    "find_problematic_layers",
     "hookimpl",
     "load_compressed",
     "load_run",

@@ -51,7 +51,7 @@ def survey(
     Returns:
         The layers, and by name the nodes of those that can be replaced.
     """
-    found = {place: node for place, node in enumerate(model.graph.node) if _has_weight(node, index)}
+    found = {place: node for place, node in enumerate(model.graph.node) if has_weight(node, index)}
     shapes = _shapes(found.values(), index, shapes_of)
     nested = NestedLayers(index, samples)
     layers: list[Layer] = []
@@ -60,7 +60,7 @@ def survey(
         if place in found:
             layer = _described(index.names[place], node, index, shapes, samples)
             layers.append(layer)
-            weight = index.constant(_weight_value(node, index))
+            weight = index.constant(weight_value(node, index))
             if layer.reason is None and weight is not None:
                 nodes[layer.name] = WeightNode(layer.name, place, weight, _is_transposed(node))
         layers += nested.of(index.names[place], node)
@@ -75,11 +75,11 @@ def _shapes(nodes: Iterable[NodeProto], index: GraphIndex, shapes_of: ShapesOf) 
     return {**measured, **{value: tuple(tensor.dims) for value, tensor in tensors.items()}}
 
 
-def _has_weight(node: NodeProto, index: GraphIndex) -> bool:
+def has_weight(node: NodeProto, index: GraphIndex) -> bool:
     """Whether a node works with weights rather than with activations alone."""
     if not operators.weight_places(node):
         return False
-    value = _weight_value(node, index)
+    value = weight_value(node, index)
     if node.op_type == "Gather":
         table = index.constant(value)
         return table is not None and len(table.dims) >= 2 and table.data_type in operators.FLOATS
@@ -90,7 +90,7 @@ def _has_weight(node: NodeProto, index: GraphIndex) -> bool:
     return index.is_constant(value) or (node.op_type == "Gemm" and value in index.inputs)
 
 
-def _weight_value(node: NodeProto, index: GraphIndex) -> str:
+def weight_value(node: NodeProto, index: GraphIndex) -> str:
     """Name of the input that holds the weight: of a product the right one, or the left one if only that is constant."""
     values = [str(node.input[at]) for at in operators.weight_places(node)]
     return next((value for value in values if index.is_constant(value)), values[0])
@@ -102,7 +102,7 @@ def _output(node: NodeProto) -> str:
 
 
 def _described(name: str, node: NodeProto, index: GraphIndex, shapes: Mapping[str, Shape], samples: int) -> Layer:
-    value = _weight_value(node, index)
+    value = weight_value(node, index)
     reason = _reason_against(name, node, value, index)
     values = [value] if operators.is_product(node) else [node.input[at] for at in operators.weight_places(node)]
     weights = [shapes[item] for item in values]

@@ -54,7 +54,7 @@ class WeightStore:
         self.directory = Path(self._folder.name)
         self.digest = hashlib.sha256()
         try:
-            self.model = _prepared_graph(source, base)
+            self.model = prepared_graph(source, base)
             constants = _taken_constants(self.model)
             with _writing(self.directory), (self.directory / _FILE).open("wb") as file:
                 for tensor in (*source.graph.initializer, *constants):
@@ -106,7 +106,7 @@ def _writing(directory: Path) -> Iterator[None]:
         ) from error
 
 
-def _prepared_graph(source: onnx.ModelProto, base: Path | None) -> onnx.ModelProto:
+def prepared_graph(source: onnx.ModelProto, base: Path | None) -> onnx.ModelProto:
     """The model without its initializers, without local functions, other files and names that nodes share."""
     model = copy_without(source, ("initializer",))
     for tensor in nested_tensors(model.graph):

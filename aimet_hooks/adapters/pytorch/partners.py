@@ -1,0 +1,130 @@
+"""Find the layer behind each layer of a torch module, from a symbolic trace."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import fx, nn
+
+from aimet_hooks.adapters.partners import Partner, Reader, effect_of, partner_of
+from aimet_hooks.adapters.pytorch.guard import evaluating
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from aimet_hooks.adapters.partners import Effect
+    from aimet_hooks.adapters.stored_weights import StoredLayer
+
+
+def partners(root: nn.Module, layers: Sequence[StoredLayer], names: Mapping[int, str]) -> dict[str, Partner]:
+    """The partner of every layer, by name.
+
+    Args:
+        root: The module.
+        layers: Its layers.
+        names: The layers' names by the id of their modules.
+    """
+    try:
+        with _left_alone(root), evaluating(root):
+            graph = _Tracer(names).trace(root)
+    except Exception as error:  # forward is the user's code
+        text = " ".join(str(error).split()) or type(error).__name__
+        return {layer.name: Partner(None, f"torch.fx cannot trace the model: {text}") for layer in layers}
+    trace = _Trace(graph, root, {layer.name: layer for layer in layers}, names)
+    return {layer.name: trace.partner(layer) for layer in layers}
+
+
+class _Trace:
+    """A graph of calls, in which modules with weights are layers."""
+
+    def __init__(
+        self, graph: fx.Graph, root: nn.Module, layers: Mapping[str, StoredLayer], names: Mapping[int, str]
+    ) -> None:
+        self._nodes = {node.name: node for node in graph.nodes}
+        self._modules = dict(root.named_modules(remove_duplicate=False))
+        self._layers = layers
+        self._names = names
+        self._calls: dict[str, list[fx.Node]] = {}
+        for node in graph.nodes:
+            layer = self._layer(node)
+            if layer is not None:
+                self._calls.setdefault(layer.name, []).append(node)
+
+    def partner(self, layer: StoredLayer) -> Partner:
+        """The layer's partner, or why it has none."""
+        calls = self._calls.get(layer.name, [])
+        if len(calls) != 1:
+            return Partner(None, f"the model calls it {len(calls)} times as a module" if calls else _NOT_CALLED)
+        found = partner_of(layer, calls[0].name, self._readers)
+        again = len(self._calls[found.layer]) if found.layer else 1
+        return found if again == 1 else Partner(None, f"the model calls {found.layer!r} {again} times")
+
+    def _layer(self, node: fx.Node) -> StoredLayer | None:
+        if node.op != "call_module":
+            return None
+        return self._layers.get(self._names.get(id(self._modules[str(node.target)]), ""))
+
+    def _readers(self, value: str) -> list[Reader]:
+        return [self._reader(user, self._nodes[value]) for user in self._nodes[value].users]
+
+    def _reader(self, node: fx.Node, source: fx.Node) -> Reader:
+        layer = self._layer(node)
+        operation = self._operation(node)
+        if layer is not None and layer.kind == "MultiheadAttention":
+            return Reader(operation, "unknown", node.name)
+        takes_it_first = bool(node.args) and node.args[0] is source
+        return Reader(operation, self._effect(node, operation) if takes_it_first else "unknown", node.name, layer)
+
+    def _operation(self, node: fx.Node) -> str:
+        if node.op == "output":
+            return "the model's output"
+        if node.op == "call_module":
+            return type(self._modules[str(node.target)]).__name__
+        return str(getattr(node.target, "__name__", node.target))
+
+    def _effect(self, node: fx.Node, operation: str) -> Effect:
+        if operation.lower() != "flatten":
+            return effect_of(operation)
+        module = self._modules[str(node.target)] if node.op == "call_module" else None
+        if isinstance(module, nn.Flatten):
+            bounds: tuple[Any, Any] = (module.start_dim, module.end_dim)
+        else:
+            given = dict(zip(("start_dim", "end_dim"), node.args[1:], strict=False)) | node.kwargs
+            bounds = (given.get("start_dim", 0), given.get("end_dim", -1))
+        return "flatten" if bounds == (1, -1) else "unknown"
+
+
+class _Tracer(fx.Tracer):
+    """Goes through the user's modules and stops at layers with weights and at torch's own modules."""
+
+    proxy_buffer_attributes = True  # a buffer that forward writes to is not written while it is traced
+
+    def __init__(self, layers: Collection[int]) -> None:
+        super().__init__()
+        self._layer_ids = layers
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether the trace does not look into a module."""
+        return id(m) in self._layer_ids or super().is_leaf_module(m, module_qualified_name)
+
+
+_NOT_CALLED = "torch.fx does not see the model call it as a module"
+
+
+@contextlib.contextmanager
+def _left_alone(root: nn.Module) -> Iterator[None]:
+    """Undo what a traced forward does to the modules' attributes and to torch's random state."""
+    before = [
+        (held, dict(held))
+        for module in root.modules()
+        for held in (vars(module), module._parameters, module._buffers, module._modules)
+    ]
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            yield
+    finally:
+        for held, values in before:
+            held.clear()
+            held.update(values)

@@ -1,0 +1,121 @@
+"""What quantization leaves of every layer, with one scale for all channels and with one for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aimet_hooks.adapters.stored_weights import stored_weights
+from aimet_hooks.quantization.noise import Noise, noise_on
+from aimet_hooks.quantization.quantizer import check_bitwidth, grid, ranges
+from aimet_hooks.quantization.weight_ranges import median_of_widths, relative, select
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import pandas as pd
+
+    from aimet_hooks.adapters.stored_weights import StoredLayer
+
+DECIBELS_A_BIT = 20 * np.log10(2)
+"""A bit more halves the noise's amplitude: 6.02 dB. Evenly spread weights have as many effective bits as the grid."""
+
+COLUMNS = (
+    *("kind", "bitwidth", "channels", "weights", "constant_channels", "non_finite"),
+    *("sqnr_symmetric_per_tensor", "sqnr_asymmetric_per_tensor"),
+    *("sqnr_symmetric_per_channel", "sqnr_asymmetric_per_channel"),
+    *("effective_bits_per_tensor", "effective_bits_per_channel"),
+    *("widest_channel", "relative_range", "narrow_quarter", "bits_left", "rounded_to_zero"),
+)
+
+
+def summarize_weight_ranges(model: Any, *, layers: Iterable[str] | None = None, bitwidth: int = 8) -> pd.DataFrame:
+    """What quantization leaves of every layer, with one scale for all channels and with one for each.
+
+    Args:
+        model: As for ``analyze_weight_ranges``, like all others.
+        layers: Names or patterns; None for all.
+        bitwidth: Bits of a quantized weight, from 2 to 16.
+
+    Returns:
+        One row a ``layer``; NaN where undefined:
+
+        * ``kind``, ``bitwidth``, ``channels``, ``weights``: what it is;
+        * ``constant_channels``: number of channels whose weights are all alike, zeros included;
+        * ``non_finite``: number of weights that are NaN or infinite;
+        * ``sqnr_symmetric_per_tensor``, ``sqnr_asymmetric_per_tensor``, ``sqnr_symmetric_per_channel``,
+          ``sqnr_asymmetric_per_channel``: of the whole layer in dB, at most 200;
+        * ``effective_bits_per_tensor``, ``effective_bits_per_channel``: the bits that three quarters of the channels
+          keep at least: the 25th percentile, over the channels that are not all zero, of a channel's symmetric SQNR /
+          6.02 dB, between 0 and the bit width. The SQNR of the whole layer is that of its widest channels, and says
+          nothing of the others;
+        * ``widest_channel``: its number; -1 if all are zero or undefined;
+        * ``relative_range``: its range divided by the median range, zero counting as a part of every range, as a
+          quantizer has to cover it (so that a constant channel has a range as well);
+        * ``narrow_quarter``: the median range divided by that which a quarter of the channels do not reach;
+        * ``bits_left``: log2 of the number of codes that the range of the median channel takes on the symmetric grid of
+          the layer's one scale;
+        * ``rounded_to_zero``: share of the weights other than zero which that grid makes zero.
+
+    Raises:
+        UsageError: If ``model`` is no model, or ``bitwidth`` is out of range.
+        UnknownNameError: If a name or pattern of ``layers`` matches nothing.
+        MissingExtraError: If the model's framework is not installed.
+        ModelError: If the model cannot be read.
+    """
+    return summary_of(select(stored_weights(model).layers, layers), bitwidth)
+
+
+def summary_of(layers: Iterable[StoredLayer], bitwidth: int) -> pd.DataFrame:
+    """The table of ``summarize_weight_ranges`` for these layers.
+
+    Raises:
+        UsageError: If ``bitwidth`` is out of range.
+    """
+    import pandas as pd
+
+    bits = check_bitwidth(bitwidth)
+    rows = {layer.name: _summary(layer, bits) for layer in layers}
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(COLUMNS))
+    return frame.rename_axis(index="layer")
+
+
+def _summary(layer: StoredLayer, bitwidth: int) -> Mapping[str, Any]:
+    weight = layer.read()
+    rows = weight.reshape(len(weight), -1)
+    low, high = ranges(rows)
+
+    def noise(*, symmetric: bool, per_channel: bool) -> Noise:
+        bounds = (low, high) if per_channel else (low.min(keepdims=True), high.max(keepdims=True))
+        return noise_on(grid(*bounds, bitwidth=bitwidth, symmetric=symmetric), rows)
+
+    one, each = noise(symmetric=True, per_channel=False), noise(symmetric=True, per_channel=True)
+    widths = (high / 2 - low / 2)[:, 0]
+    median = median_of_widths(widths)
+    proper = widths[widths > 0]
+    return {
+        "kind": layer.kind,
+        "bitwidth": bitwidth,
+        "channels": len(rows),
+        "weights": rows.size,
+        "constant_channels": int((rows.min(axis=1) == rows.max(axis=1)).sum()),
+        "non_finite": int(rows.size - np.isfinite(rows).sum()),
+        "sqnr_symmetric_per_tensor": one.sqnr_of_layer,
+        "sqnr_asymmetric_per_tensor": noise(symmetric=False, per_channel=False).sqnr_of_layer,
+        "sqnr_symmetric_per_channel": each.sqnr_of_layer,
+        "sqnr_asymmetric_per_channel": noise(symmetric=False, per_channel=True).sqnr_of_layer,
+        "effective_bits_per_tensor": effective_bits(one, bitwidth),
+        "effective_bits_per_channel": effective_bits(each, bitwidth),
+        "widest_channel": int(np.nanargmax(widths)) if proper.size else -1,
+        "relative_range": float(relative(proper).max()) if proper.size else np.nan,
+        "narrow_quarter": float(median / np.percentile(proper, 25)) if proper.size else np.nan,
+        "bits_left": float(np.log2(1 + 2 * median / one.scale[0])),
+        "rounded_to_zero": float(one.zeroed.sum() / one.nonzero.sum()) if one.nonzero.sum() > 0 else np.nan,
+    }
+
+
+def effective_bits(noise: Noise, bitwidth: int) -> float:
+    """The bits that three quarters of the channels that are not all zero keep; NaN if a scale is undefined."""
+    decibels = noise.sqnr[noise.nonzero != 0]
+    return float(np.percentile(np.clip(decibels / DECIBELS_A_BIT, 0, bitwidth), 25)) if decibels.size else float("nan")
