@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
     from aimet_hooks.strategies import TableSelection
+    from tests.integration.servers import PlainServer
 
 RULES: dict[str, type[TableSelection]] = {"greedy": GreedySelection, "knapsack": KnapsackSelection}
 WORDS = "model('what_if_words').text"
@@ -224,6 +225,23 @@ def test_steps_are_the_next_cheaper_cells_sorted_by_what_they_cost(run: Path, ta
     steps = data(tab, "steps")
     assert dict(zip(steps["name"], steps["right"], strict=True)) == pytest.approx(prices)
     assert steps["right"] == sorted(steps["right"])
+
+
+def test_on_a_live_page_every_viewer_tries_for_himself(
+    plain_server: PlainServer, open_tab: Callable[[str], Page], tmp_path: Path
+) -> None:
+    mine = open_tab(plain_server.page)
+    compress_demo(tmp_path, GreedySelection(target_comp_ratio=0.5), visualization_url=plain_server.url)
+    other = open_tab(plain_server.page)
+    for tab in (mine, other):
+        wait_for(tab, "data('curves').xs.length > 0 && model('header').text.includes('>done<')")
+    before = shown(other)
+    move(mine, 0.3)
+    wait_for(mine, f"{WORDS}.includes('What if')")
+    assert shown(mine) == load_run(tmp_path).select(target_comp_ratio=0.3).comp_ratios
+    third = open_tab(plain_server.page)
+    wait_for(third, "data('curves').xs.length > 0")
+    assert shown(other) == shown(third) == before
 
 
 def test_there_is_no_slider_without_a_table(tmp_path: Path, open_tab: Callable[[str], Page]) -> None:
