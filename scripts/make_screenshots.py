@@ -111,7 +111,21 @@ def picture_run(browser: Browser, url: str, folder: Path, results_dir: Path) -> 
             run.join()
             tick(tabs.values(), ("block1.conv1", "block1.conv2", "block2.conv1", "block2.conv2"))
         take(tabs, f"page-{name}", folder)
+    for tab in tabs.values():
+        try_another_target(tab, 0.3, locked="block1.conv1")
+    take(tabs, "page-what-if", folder)
     close(tabs)
+
+
+def try_another_target(tab: Page, target: float, *, locked: str) -> None:
+    """Lock a layer in the table of choices, move the slider, and ask why a layer has its ratio."""
+    rows = tab.locator(".slick-row", has=tab.locator(".ratio"))
+    row = rows.filter(has=tab.get_by_text(locked, exact=True))
+    row.locator(".slick-cell.l0").click()
+    tab.evaluate(f"Bokeh.documents[0].get_model_by_name('what_if_slider').value = {target}")
+    tab.wait_for_function("Bokeh.documents[0].get_model_by_name('what_if_words').text.includes('What if')")
+    row.locator(".ratio").click()
+    tab.mouse.move(5, 5)
 
 
 def tick(tabs: Iterable[Page], layers: Iterable[str]) -> None:
@@ -119,7 +133,8 @@ def tick(tabs: Iterable[Page], layers: Iterable[str]) -> None:
     for tab in tabs:
         for layer in layers:
             row = tab.locator(".slick-row", has=tab.locator(".slick-cell.l0 label"))
-            row.filter(has=tab.get_by_text(layer, exact=True)).locator(".slick-cell.l0").click()
+            named = row.filter(has=tab.get_by_text(layer, exact=True), has_not=tab.locator(".ratio"))
+            named.locator(".slick-cell.l0").click()
         tab.mouse.move(5, 5)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bokeh.models import Column, InlineStyleSheet
 
 FIGURE, SOURCE, HEADING = "steps_figure", "steps", "steps_heading"
-WORDS = "What one step cheaper would lose, each layer by itself; the cheapest cuts on top."
+WORDS = "What one step cheaper would lose, each layer by itself; the cheapest cuts on top, long bars cut off."
 
 
 def build(sheet: InlineStyleSheet) -> Column:
