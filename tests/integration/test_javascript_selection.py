@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pytest
 
-from aimet_hooks import knapsack
+from aimet_hooks import knapsack, selection
 from aimet_hooks.errors import TargetError
 from aimet_hooks.selection import Choice
 from aimet_hooks.strategies import RULES
@@ -47,7 +47,7 @@ class Table(NamedTuple):
 
     def in_python(self, rule: str) -> list[int] | None:
         try:
-            picked = RULES[rule](self.target).pick(self.rows, rest=self.rest, total=self.total)
+            picked = RULES[rule](self.target).pick(self.rows, ties={}, rest=self.rest, total=self.total)
         except TargetError:
             return None
         return [[c.ratio for c in row].index(picked.comp_ratios[name]) for name, row in self.rows.items()]
@@ -177,31 +177,17 @@ def test_products_are_compared_exactly(tab: Page) -> None:
     assert above == [a * b > c * d for a, b, c, d in quadruples]
 
 
-def merged(rows: list[list[Choice]]) -> list[Choice]:
-    """Those ratios that all have; costs and the differences of scores added up, one row after the other."""
-    choices = []
-    for ratio in [choice.ratio for choice in rows[0]]:
-        same = [choice for row in rows for choice in row if choice.ratio == ratio]
-        if len(same) == len(rows):
-            score = rows[0][-1].score
-            for row, choice in zip(rows, same, strict=True):
-                score += choice.score - row[-1].score
-            choices.append(Choice(ratio, score, sum(choice.cost for choice in same)))
-    return choices
-
-
 def test_tied_rows_have_the_ratios_of_all_their_layers(tab: Page) -> None:
     rng = np.random.default_rng(5)
     for _ in range(20):
-        rows = list(random_table(rng, 12).rows.values())
-        ties = rng.choice(["", "a", "b", "constructor"], len(rows)).tolist()
+        table = random_table(rng, 12).rows
+        ties = rng.choice(["", "a", "b", "constructor"], len(table)).tolist()
+        named = {name: tie for name, tie in zip(table, ties, strict=True) if tie}
         groups: dict[str, list[int]] = {}
-        for k, tie in enumerate(ties):
-            groups.setdefault(tie or f"row {k}", []).append(k)
-        expected = [
-            as_row(rows[members[0]] if ties[members[0]] == "" else merged([rows[k] for k in members]), members[0])
-            for members in groups.values()
-        ]
-        value = {"rows": [as_row(row, k) for k, row in enumerate(rows)], "ties": ties}
+        for k, name in enumerate(table):
+            groups.setdefault(named.get(name, f"row {k}"), []).append(k)
+        value = {"rows": [as_row(row, k) for k, row in enumerate(table.values())], "ties": ties}
         found = run(tab, "return tied(value.rows, value.ties)", value)
-        assert found == {"rows": expected, "members": list(groups.values())}
+        expected = selection.tied(table, named)
+        assert found["members"] == list(groups.values())
+        assert found["rows"] == [as_row(row, list(table).index(leader)) for leader, row in expected.items()]

@@ -124,9 +124,9 @@ function tied(rows, ties) {
     if (groups.has(group)) groups.get(group).push(layer)
     else groups.set(group, [layer])
   })
-  const merged = [...groups].map(([group, members]) =>
-    typeof group === "number" ? rows[group] : merged_row(members.map((layer) => rows[layer])))
-  return {rows: merged, members: [...groups.values()]}
+  const members = [...groups.values()]
+  const merged = members.map((layers) => layers.length === 1 ? rows[layers[0]] : merged_row(layers.map((layer) => rows[layer])))
+  return {rows: merged, members}
 }
 
 // The ratios that all of the rows have. Costs add up, and so do the scores' differences from the layer left alone.
