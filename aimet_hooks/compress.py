@@ -225,7 +225,7 @@ def _failure_announced(run: Run) -> Iterator[None]:
         yield
     except BaseException as error:
         state = run.announcer.state
-        if state.started is None or state.finished is not None:
+        if state.started is None or state.is_over:
             raise  # a log begins with run_started and has one end
         run.announcer.announce(
             RunFailed(stage=run.stage, error=type(error).__name__, message=str(error), notes=run.announcer.notes)

@@ -119,7 +119,7 @@ class RunStarted(Event):
     Attributes:
         run_name: Name given by the user, or the model's.
         model_name: Class of the module, or name of the ONNX file or graph.
-        scheme: "spatial_svd" or "weight_svd".
+        scheme: "spatial_svd" or "weight_svd"; "quantization" for a run that analyses and makes no model.
         cost_metric: "mac", "memory", or "own" for the user's own costs: which cost the ratios are shares of.
         settings: The configuration of the call, in JSON types.
         layers: Every layer with weights by name, in network order, also those that will be skipped; empty where only
@@ -374,11 +374,104 @@ class RunFinished(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WeightRangesAnalyzed(Event):
+    """It is known what quantization leaves of the weights of every layer; nothing was evaluated for it.
+
+    Attributes:
+        bitwidth: Bits of a quantized weight.
+        layers: By layer, in network order: ``channels``, ``weights``, ``effective_bits_per_tensor``,
+            ``effective_bits_per_channel``, ``sqnr_symmetric_per_tensor``, ``sqnr_asymmetric_per_tensor``,
+            ``sqnr_symmetric_per_channel``, ``sqnr_asymmetric_per_channel`` (dB), ``widest_channel`` (its number),
+            ``relative_range``, ``rounded_to_zero`` (share) and ``non_finite``, as ``summarize_weight_ranges`` defines
+            them; None where undefined.
+        problems: The layers that will break, the worst first: ``layer``, ``channel`` (the widest, or None), ``cause``,
+            ``remedy``, ``partner`` (the layer to equalize it with, or None), as ``find_problematic_layers`` gives them.
+    """
+
+    name: ClassVar[str] = "weight_ranges"
+
+    bitwidth: int
+    layers: Mapping[str, Mapping[str, float | None]]
+    problems: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensitivityStarted(Event):
+    """The cells of the table of layers by bit widths are known and will now be filled.
+
+    Attributes:
+        layers: The rows: names of the layers whose weights will be quantized, in network order.
+        bitwidths: The columns: bits of a quantized weight, ascending.
+        total: Number of cells, each of which will be announced once.
+        reused: Number of those whose score is known already.
+        evaluations: Number of evaluations that the others take.
+    """
+
+    name: ClassVar[str] = "sensitivity_started"
+
+    layers: tuple[str, ...]
+    bitwidths: tuple[int, ...]
+    total: int
+    reused: int = 0
+    evaluations: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensitivityScored(Event):
+    """One cell is known: the whole model's score with the weights of one layer quantized to one bit width.
+
+    Attributes:
+        layer: Name of the layer.
+        bitwidth: Bits of a quantized weight.
+        score: Score of the model; None if the evaluation failed or is not finite, then ``error`` says why.
+        seconds: Duration of the evaluation.
+        completed: Cells announced so far, this one included.
+        total: Cells of the table.
+        sqnr: Of what the layer gives for the example inputs, in dB, at most 200; None where there are none, or where
+            it is undefined.
+        reused: Whether the score was not evaluated in this run.
+        error: Why there is no score.
+        metrics: Other numbers that the callback returned beside the score.
+    """
+
+    name: ClassVar[str] = "sensitivity_score"
+    durable: ClassVar[bool] = True
+
+    layer: str
+    bitwidth: int
+    score: float | None
+    seconds: float
+    completed: int
+    total: int
+    sqnr: float | None = None
+    reused: bool = False
+    error: str | None = None
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=ReadOnlyDict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisFinished(Event):
+    """A run that makes no model, as one that analyses quantization, has ended well.
+
+    Attributes:
+        baseline_score: Score of the original model; None where nothing was evaluated.
+        notes: Everything that the run warned of, in words.
+    """
+
+    name: ClassVar[str] = "analysis_finished"
+    durable: ClassVar[bool] = True
+
+    baseline_score: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFailed(Event):
     """The run ends without a result.
 
     Attributes:
-        stage: Where: "preflight", "baseline", "exploration", "probing", "selection", "compression" or "evaluation".
+        stage: Where: "preflight", "baseline", "weight ranges", "exploration", "probing", "selection", "compression" or
+            "evaluation".
         error: Class of the exception; "KeyboardInterrupt" where the user ended the run.
         message: Its text.
         notes: Everything that the run warned of, in words.
@@ -424,6 +517,10 @@ EVENTS: Mapping[str, type[Event]] = types.MappingProxyType(
             LayerCompressed,
             Progressed,
             RunFinished,
+            WeightRangesAnalyzed,
+            SensitivityStarted,
+            SensitivityScored,
+            AnalysisFinished,
             RunFailed,
             ScoreRecorded,
         )

@@ -75,6 +75,26 @@ class EveryEvent(ABC):
         self.hear(event, run)
 
     @hookimpl
+    def on_weight_ranges(self, event: events.WeightRangesAnalyzed, run: RunState) -> None:
+        """Hear it."""
+        self.hear(event, run)
+
+    @hookimpl
+    def on_sensitivity_started(self, event: events.SensitivityStarted, run: RunState) -> None:
+        """Hear it."""
+        self.hear(event, run)
+
+    @hookimpl
+    def on_sensitivity_score(self, event: events.SensitivityScored, run: RunState) -> None:
+        """Hear it."""
+        self.hear(event, run)
+
+    @hookimpl
+    def on_analysis_finished(self, event: events.AnalysisFinished, run: RunState) -> None:
+        """Hear it."""
+        self.hear(event, run)
+
+    @hookimpl
     def on_run_failed(self, event: events.RunFailed, run: RunState) -> None:
         """Hear it."""
         self.hear(event, run)

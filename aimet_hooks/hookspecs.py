@@ -16,7 +16,8 @@
 Every ``on_*`` hook may take ``event``, ``run``, both or neither: its signature says which. Every event has ``run_id``,
 ``seq`` (number in its run, from 0) and ``time`` (seconds since the epoch) beside the fields that are listed below.
 ``run`` is the state of the run so far, to be read during the call on the thread of the call. All hooks are called in
-the process that called ``compress_model``, one after the other, so a hook that is slow delays the run.
+the process that called ``compress_model`` (or ``analyze_sensitivity``, whose runs have hooks of their own for their
+table), one after the other, so a hook that is slow delays the run.
 """
 
 from __future__ import annotations
@@ -302,18 +303,112 @@ def on_run_finished(event: events.RunFinished, run: RunState) -> None:
 
 
 @hookspec
+def on_weight_ranges(event: events.WeightRangesAnalyzed, run: RunState) -> None:
+    """It is known what quantization leaves of the weights of every layer.
+
+    Fires when:
+        A run analyses quantization: after the baseline is evaluated, if it is.
+    How often:
+        Once a run, before on_sensitivity_started.
+    Thread:
+        The one that called ``analyze_sensitivity``.
+    Arguments:
+        event: ``bitwidth`` (2 to 16), ``layers`` (by name in network order: figures by name, None where undefined),
+            ``problems`` (the layers that will break, the worst first: layer, channel, cause, remedy, partner).
+        run: State of the run, this event included.
+    Return:
+        Ignored.
+    If it raises:
+        One log record with the plugin's name and traceback; after three failures the reporter is left out.
+    Since:
+        0.1
+    """
+
+
+@hookspec
+def on_sensitivity_started(event: events.SensitivityStarted, run: RunState) -> None:
+    """The cells of the table of layers by bit widths are known and will now be filled.
+
+    Fires when:
+        After on_weight_ranges, where there is a callback.
+    How often:
+        At most once a run.
+    Thread:
+        The one that called ``analyze_sensitivity``.
+    Arguments:
+        event: ``layers`` (the rows), ``bitwidths`` (the columns: bits of a weight, ascending), ``total`` (cells >= 1),
+            ``reused`` (cells whose score is known already), ``evaluations`` (that the others take).
+        run: State of the run, this event included.
+    Return:
+        Ignored.
+    If it raises:
+        One log record with the plugin's name and traceback; after three failures the reporter is left out.
+    Since:
+        0.1
+    """
+
+
+@hookspec
+def on_sensitivity_score(event: events.SensitivityScored, run: RunState) -> None:
+    """One cell is known: the model's score with the weights of one layer quantized to one bit width.
+
+    Fires when:
+        A cell was evaluated, or its evaluation failed; the event log has the score on disk by then.
+    How often:
+        ``event.total`` times a run, the lowest bit width of every layer first.
+    Thread:
+        The one that called ``analyze_sensitivity``.
+    Arguments:
+        event: ``layer``, ``bitwidth`` (2 to 16), ``score`` (in the callback's unit; None if the evaluation failed),
+            ``seconds`` (of the evaluation), ``completed`` (1 <= completed <= total), ``total``, ``sqnr`` (of what the
+            layer gives for the example inputs, in dB; None where there are none), ``reused``, ``error`` (why there is
+            no score), ``metrics`` (the callback's other numbers).
+        run: State of the run, this event included.
+    Return:
+        Ignored.
+    If it raises:
+        One log record with the plugin's name and traceback; after three failures the reporter is left out.
+    Since:
+        0.1
+    """
+
+
+@hookspec
+def on_analysis_finished(event: events.AnalysisFinished, run: RunState) -> None:
+    """A run that makes no model has ended well; all that it found is in its state.
+
+    Fires when:
+        At the end of a run that analyses quantization and succeeded.
+    How often:
+        Once, as the last event; such a run ends with this or with on_run_failed.
+    Thread:
+        The one that called ``analyze_sensitivity``.
+    Arguments:
+        event: ``baseline_score`` (None where nothing was evaluated), ``notes`` (what the run warned of).
+        run: State of the run, this event included.
+    Return:
+        Ignored.
+    If it raises:
+        One log record with the plugin's name and traceback.
+    Since:
+        0.1
+    """
+
+
+@hookspec
 def on_run_failed(event: events.RunFailed, run: RunState) -> None:
     """The run ends without a result; all scores so far are in the event log.
 
     Fires when:
         An exception ends the run after on_run_started, KeyboardInterrupt and SystemExit included.
     How often:
-        Once, as the last event; a run ends with this or with on_run_finished.
+        Once, as the last event; a run ends with this, with on_run_finished or with on_analysis_finished.
     Thread:
         The one that called ``compress_model``.
     Arguments:
-        event: ``stage`` ("preflight", "baseline", "exploration", "probing", "selection", "compression" or
-            "evaluation"), ``error`` (class of the exception), ``message``, ``notes`` (what the run warned of).
+        event: ``stage`` ("preflight", "baseline", "weight ranges", "exploration", "probing", "selection",
+            "compression" or "evaluation"), ``error`` (class of the exception), ``message``, ``notes`` (what the run
+            warned of).
         run: State of the run, this event included.
     Return:
         Ignored.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aimet_hooks.events import (
+        AnalysisFinished,
         BaselineScored,
         EvalScored,
         Event,
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
         RunFinished,
         RunStarted,
         ScoreRecorded,
+        SensitivityScored,
+        SensitivityStarted,
+        WeightRangesAnalyzed,
     )
 
 Phase = Literal["waiting", "preparing", "exploring", "selected", "compressing", "finished", "failed"]
@@ -63,11 +67,17 @@ class RunState:
         self._recorded: list[ScoreRecorded] = []
         self._selection: RatiosSelected | None = None
         self._finished: RunFinished | None = None
+        self._weight_ranges: WeightRangesAnalyzed | None = None
+        self._sensitivity_started: SensitivityStarted | None = None
+        self._analyzed: AnalysisFinished | None = None
         self._failed: RunFailed | None = None
         self._progress: Progressed | None = None
         self._last_cell: EvalScored | None = None
+        self._last_score: EvalScored | SensitivityScored | None = None
         self._cells: dict[str, dict[float, EvalScored]] = {}
         self._rows: dict[str, Mapping[float, EvalScored]] = {}
+        self._quantized: dict[str, dict[int, SensitivityScored]] = {}
+        self._quantized_rows: dict[str, Mapping[int, SensitivityScored]] = {}
         self._skipped: dict[str, str] = {}
         self._compressed: dict[str, LayerCompressed] = {}
         self._evaluated = 0
@@ -116,8 +126,13 @@ class RunState:
 
     @property
     def last_cell(self) -> EvalScored | None:
-        """The cell that was announced last."""
+        """The cell of layers by ratios that was announced last."""
         return self._last_cell
+
+    @property
+    def last_score(self) -> EvalScored | SensitivityScored | None:
+        """The cell that was announced last, of whichever table the run fills: by ratios, or by bit widths."""
+        return self._last_score
 
     @property
     def probes(self) -> Sequence[ModelProbed]:
@@ -145,9 +160,39 @@ class RunState:
         return self._finished
 
     @property
+    def weight_ranges(self) -> WeightRangesAnalyzed | None:
+        """What quantization leaves of the weights; None where that was not analysed."""
+        return self._weight_ranges
+
+    @property
+    def sensitivity_started(self) -> SensitivityStarted | None:
+        """Rows and columns of the table of layers by bit widths; None where there is none."""
+        return self._sensitivity_started
+
+    @property
+    def bitwidths(self) -> tuple[int, ...]:
+        """Columns of the table of layers by bit widths, ascending."""
+        return self._sensitivity_started.bitwidths if self._sensitivity_started else ()
+
+    @property
+    def sensitivity(self) -> Mapping[str, Mapping[int, SensitivityScored]]:
+        """That table so far: layer, then bit width, then the cell; cells that are not known yet are absent."""
+        return MappingProxyType(self._quantized_rows)
+
+    @property
+    def analyzed(self) -> AnalysisFinished | None:
+        """The last event of a run that makes no model and succeeded."""
+        return self._analyzed
+
+    @property
     def failed(self) -> RunFailed | None:
         """The last event of a run that failed."""
         return self._failed
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run has ended, well or not."""
+        return self._phase in ("finished", "failed")
 
     @property
     def run_id(self) -> str:
@@ -196,13 +241,13 @@ class RunState:
 
     @property
     def completed(self) -> int:
-        """Cells that are known."""
-        return self._last_cell.completed if self._last_cell else 0
+        """Cells that are known, of whichever table the run fills."""
+        return self._last_score.completed if self._last_score else 0
 
     @property
     def total(self) -> int:
-        """Cells of the table."""
-        return self._exploration.total if self._exploration else 0
+        """Cells of the table, whichever the run fills."""
+        return self._table.total if self._table else 0
 
     @property
     def failures(self) -> int:
@@ -236,13 +281,17 @@ class RunState:
     @property
     def notes(self) -> tuple[str, ...]:
         """Everything that the run warned of, known at its end."""
-        last = self._finished or self._failed
+        last = self._finished or self._analyzed or self._failed
         return last.notes if last else ()
 
     def ratios_of(self, layer: str) -> tuple[float, ...]:
         """The candidates that have a cell in a layer's row; the others would save nothing."""
         found = self._exploration.cells.get(layer) if self._exploration else None
         return self.candidates if found is None else found
+
+    @property
+    def _table(self) -> ExplorationStarted | SensitivityStarted | None:
+        return self._exploration or self._sensitivity_started
 
     @property
     def rate(self) -> float | None:
@@ -257,11 +306,11 @@ class RunState:
 
         Before the first cell this is the number of evaluations times the duration of the baseline's.
         """
-        if not self._exploration or not self._baseline:
+        if not self._table or not self._baseline:
             return None
         if self.rate is None:
-            return self._exploration.evaluations * self._baseline.seconds
-        return max(0, self._exploration.evaluations - self._evaluated) / self.rate
+            return self._table.evaluations * self._baseline.seconds
+        return max(0, self._table.evaluations - self._evaluated) / self.rate
 
     @property
     def lowest_chosen(self) -> float | None:
@@ -314,19 +363,40 @@ class RunState:
 
     def _apply_exploration_started(self, event: ExplorationStarted) -> None:
         self._exploration = event
-        self._phase = "exploring"
         for layer in event.layers:
             self._row(layer)
+        self._begin_table(event)
+
+    def _apply_eval_score(self, event: EvalScored) -> None:
+        self._row(event.layer)[event.comp_ratio] = event
+        last, self._last_cell = self._last_cell, event
+        shares = last is not None and event.rank is not None and (last.layer, last.rank) == (event.layer, event.rank)
+        self._take_score(event, shares=shares)
+
+    def _apply_weight_ranges(self, event: WeightRangesAnalyzed) -> None:
+        self._weight_ranges = event
+
+    def _apply_sensitivity_started(self, event: SensitivityStarted) -> None:
+        self._sensitivity_started = event
+        for layer in event.layers:
+            self._quantized_row(layer)
+        self._begin_table(event)
+
+    def _apply_sensitivity_score(self, event: SensitivityScored) -> None:
+        self._quantized_row(event.layer)[event.bitwidth] = event
+        self._take_score(event, shares=False)
+
+    def _begin_table(self, event: ExplorationStarted | SensitivityStarted) -> None:
+        self._phase = "exploring"
         if self._total_cost:
             known = (self.cost(layer) for layer in event.layers if layer in self.layers)
             self._coverage = sum(known) / self._total_cost
         self._times.append(event.time)
 
-    def _apply_eval_score(self, event: EvalScored) -> None:
-        self._row(event.layer)[event.comp_ratio] = event
+    def _take_score(self, event: EvalScored | SensitivityScored, *, shares: bool) -> None:
+        """Count a cell; one that shares its evaluation with the cell before was not evaluated again."""
+        self._last_score = event
         self._failures += event.score is None
-        last, self._last_cell = self._last_cell, event
-        shares = last is not None and event.rank is not None and (last.layer, last.rank) == (event.layer, event.rank)
         if event.reused:
             self._times = deque([event.time], maxlen=RATE_WINDOW + 1)
         elif not shares:
@@ -352,6 +422,11 @@ class RunState:
         self._phase = "finished"
         self._progress = None
 
+    def _apply_analysis_finished(self, event: AnalysisFinished) -> None:
+        self._analyzed = event
+        self._phase = "finished"
+        self._progress = None
+
     def _apply_run_failed(self, event: RunFailed) -> None:
         self._failed = event
         self._phase = "failed"
@@ -365,3 +440,9 @@ class RunState:
             self._cells[layer] = {}
             self._rows[layer] = MappingProxyType(self._cells[layer])
         return self._cells[layer]
+
+    def _quantized_row(self, layer: str) -> dict[int, SensitivityScored]:
+        if layer not in self._quantized:
+            self._quantized[layer] = {}
+            self._quantized_rows[layer] = MappingProxyType(self._quantized[layer])
+        return self._quantized[layer]

@@ -116,7 +116,7 @@ class SavedRun:
         given: Any = score
         if isinstance(given, bool) or not isinstance(given, numbers.Real) or not math.isfinite(float(given)):
             raise UsageError(f"score is {score!r}; give one finite number, in the unit of the run's scores")
-        if self.state.finished is None and self.state.failed is None:
+        if not self.state.is_over:
             raise UsageError(f"{self._log} is of a run that has not ended; record scores when it has")
         last = max((event.seq for event in recordings.read(self._log)), default=-1)
         event = ScoreRecorded(label=label, score=float(score))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aimet_hooks.events import RunFailed
     from aimet_hooks.run_state import RunState
 
-_SCHEMES = {"spatial_svd": "spatial SVD", "weight_svd": "weight SVD"}
+_SCHEMES = {"spatial_svd": "spatial SVD", "weight_svd": "weight SVD", "quantization": "quantization of weights"}
 _METRICS = {"mac": "MACs", "memory": "weights", "own": "cost"}
 _INTERRUPTIONS = {"KeyboardInterrupt": "interrupted", "TerminatedError": "terminated"}
 """What a run was that ended by Ctrl-C or by SIGTERM, for which the command line has an exception of its own."""
@@ -36,7 +36,7 @@ def titles(run: RunState) -> list[str]:
     parts = [*dict.fromkeys(name for name in names if name)]
     if started.scheme:
         parts.append(_SCHEMES.get(started.scheme, clean(started.scheme)))
-    if started.cost_metric:
+    if started.cost_metric and started.scheme != "quantization":
         parts.append(_aim(run))
     return parts
 

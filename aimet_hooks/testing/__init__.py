@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from aimet_hooks.testing.adapter_contract import AdapterContract
     from aimet_hooks.testing.plugin_contract import PluginContract
     from aimet_hooks.testing.recording import RecordingPlugin
-    from aimet_hooks.testing.sample_runs import SAMPLE_RUNS, bare_table, failed_run, finished_run, run_of_strange_names
+    from aimet_hooks.testing.sample_runs import (
+        SAMPLE_RUNS,
+        bare_table,
+        failed_run,
+        finished_run,
+        run_of_strange_names,
+        sensitivity_run,
+        weight_ranges_run,
+    )
 
 _HOMES = {
     "AdapterContract": "adapter_contract",
@@ -32,6 +40,8 @@ _HOMES = {
     "failed_run": "sample_runs",
     "finished_run": "sample_runs",
     "run_of_strange_names": "sample_runs",
+    "sensitivity_run": "sample_runs",
+    "weight_ranges_run": "sample_runs",
 }
 
 __all__ = [
@@ -43,6 +53,8 @@ __all__ = [
     "failed_run",
     "finished_run",
     "run_of_strange_names",
+    "sensitivity_run",
+    "weight_ranges_run",
 ]
 
 

@@ -96,6 +96,11 @@ class PluginContract(ABC):
     def test_hears_a_run_whose_end_nobody_recorded(self, tmp_path: Path) -> None:
         self.play(sample_runs.finished_run()[:-8], results_dir=tmp_path)
 
+    def test_hears_an_analysis_of_quantization(self, tmp_path: Path) -> None:
+        for name, events in (("scored", sample_runs.sensitivity_run()), ("ranges", sample_runs.weight_ranges_run())):
+            (tmp_path / name).mkdir()
+            self.play(events, results_dir=tmp_path / name)
+
     def test_hears_two_runs_one_after_the_other(self, tmp_path: Path) -> None:
         plugin = self.make_plugin()
         for name, events in (("first", sample_runs.failed_run()), ("second", sample_runs.finished_run())):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aimet_hooks import recordings
 from aimet_hooks.events import (
+    AnalysisFinished,
     BaselineScored,
     EvalScored,
     Event,
@@ -23,6 +24,9 @@ from aimet_hooks.events import (
     RunFinished,
     RunStarted,
     ScoreRecorded,
+    SensitivityScored,
+    SensitivityStarted,
+    WeightRangesAnalyzed,
 )
 
 if TYPE_CHECKING:
@@ -93,6 +97,18 @@ def run_with_a_recorded_score() -> list[Event]:
     return [*run, later.placed(run_id=run[0].run_id, seq=run[-1].seq + 1, time=BEGIN + 90_000)]
 
 
+def sensitivity_run(layers: Sequence[str] = ("conv1", "layer1.0.conv1", "fc"), skipped: str = "rnn") -> list[Event]:
+    """A run that quantizes one layer at a time; one cell fails, and one layer's ranges are undefined."""
+    return _placed(_analysis(layers, skipped))
+
+
+def weight_ranges_run() -> list[Event]:
+    """A run that analyses weight ranges and evaluates nothing."""
+    told = _analysis(("conv1", "fc"), "rnn")
+    evaluated = (BaselineScored, SensitivityStarted, SensitivityScored, AnalysisFinished)
+    return _placed([*(event for event in told if not isinstance(event, evaluated)), AnalysisFinished()])
+
+
 SAMPLE_RUNS: Mapping[str, Callable[[], list[Event]]] = MappingProxyType(
     {
         "a finished run": finished_run,
@@ -100,6 +116,9 @@ SAMPLE_RUNS: Mapping[str, Callable[[], list[Event]]] = MappingProxyType(
         "a failed run": failed_run,
         "a bare table": bare_table,
         "a run of strange names": run_of_strange_names,
+        "a sensitivity analysis": sensitivity_run,
+        "a sensitivity analysis of strange names": lambda: sensitivity_run(STRANGE_NAMES, "skipped \ud800 <i>"),
+        "an analysis of weight ranges": weight_ranges_run,
     }
 )
 """Every sample by what it is."""
@@ -119,10 +138,7 @@ def _placed(story: Iterable[Event]) -> list[Event]:
 
 
 def _story(layers: Sequence[str], skipped: str) -> Iterator[Event]:
-    infos = {
-        name: LayerInfo(kind="Conv2d", weight_shape=(64, 32, 3, 3), macs=1_000_000 + number, weights=18_432)
-        for number, name in enumerate((*layers, skipped))
-    }
+    infos = _infos((*layers, skipped))
     yield RunStarted(
         run_name="sample",
         model_name="SampleNet",
@@ -158,6 +174,13 @@ def _story(layers: Sequence[str], skipped: str) -> Iterator[Event]:
         notes=("most cells score better than the baseline",),
         metrics={"loss": 0.5},
     )
+
+
+def _infos(names: Iterable[str]) -> dict[str, LayerInfo]:
+    return {
+        name: LayerInfo(kind="Conv2d", weight_shape=(64, 32, 3, 3), macs=1_000_000 + number, weights=18_432)
+        for number, name in enumerate(names)
+    }
 
 
 def _exploration(layers: Sequence[str]) -> Iterator[Event]:
@@ -199,3 +222,77 @@ def _compressed(name: str, ratio: float) -> LayerCompressed:
         weights_before=18_432,
         weights_after=round(18_432 * ratio),
     )
+
+
+BITWIDTHS = (4, 8)
+
+
+def _analysis(layers: Sequence[str], skipped: str) -> Iterator[Event]:
+    yield RunStarted(
+        run_name="sample",
+        model_name="SampleNet",
+        scheme="quantization",
+        cost_metric="memory",
+        settings={"direction": "maximize", "bitwidths": BITWIDTHS, "per_channel": False, "symmetric": True},
+        layers=_infos((*layers, skipped)),
+        fingerprint="5a" * 32,
+        provenance={"python": "3.11.0", "versions": {"numpy": "2.0.0"}},
+    )
+    yield LayerSkipped(layer=skipped, reason="its weights cannot be replaced")
+    yield BaselineScored(score=0.9, seconds=0.25, metrics={"loss": 0.375}, repeated_score=0.8984375)
+    yield _ranges(layers)
+    total = len(layers) * len(BITWIDTHS)
+    yield SensitivityStarted(layers=tuple(layers), bitwidths=BITWIDTHS, total=total, evaluations=total)
+    cells = [(number, name, bits) for bits in BITWIDTHS for number, name in enumerate(layers)]
+    for completed, (number, name, bits) in enumerate(cells, start=1):
+        cell = SensitivityScored(
+            layer=name,
+            bitwidth=bits,
+            score=0.9 - 0.125 / bits / (number + 1),
+            seconds=0.25,
+            completed=completed,
+            total=total,
+            sqnr=6.0 * bits - number,
+            metrics={"loss": 0.5},
+        )
+        failed: dict[str, Any] = {"score": None, "sqnr": None, "error": "RuntimeError: out of memory", "metrics": {}}
+        yield replace(cell, **(failed if completed == total else {}))
+    yield AnalysisFinished(baseline_score=0.9, notes=("most cells score better than the baseline",))
+
+
+def _ranges(layers: Sequence[str]) -> WeightRangesAnalyzed:
+    row = {
+        "channels": 64,
+        "weights": 18_432,
+        "effective_bits_per_tensor": 2.75,
+        "effective_bits_per_channel": 6.5,
+        "sqnr_symmetric_per_tensor": 35.25,
+        "sqnr_asymmetric_per_tensor": 35.75,
+        "sqnr_symmetric_per_channel": 39.25,
+        "sqnr_asymmetric_per_channel": 40.5,
+        "widest_channel": 17,
+        "relative_range": 40.5,
+        "rounded_to_zero": 0.125,
+        "non_finite": 0,
+    }
+    undefined = dict.fromkeys(row) | {"channels": 64, "weights": 18_432, "non_finite": 3}
+    problems = (
+        {
+            "layer": layers[-1],
+            "channel": None,
+            "cause": "3 of its 18,432 weights are NaN or infinite: it has no scale",
+            "remedy": "repair these weights, or leave the layer in float",
+            "partner": None,
+        },
+        {
+            "layer": layers[0],
+            "channel": 17,
+            "cause": "channel 17 is 40.5 times as wide as the median channel; per-tensor quantization to 8 bits leaves "
+            "2.6 bits for the others",
+            "remedy": f"quantize its weights per channel (6.5 bits), or equalize it with {layers[1]!r}, which reads "
+            "its channels",
+            "partner": layers[1],
+        },
+    )
+    figures = {name: undefined if name == layers[-1] else row for name in layers}
+    return WeightRangesAnalyzed(bitwidth=8, layers=figures, problems=problems)

@@ -58,7 +58,7 @@ def line(run: RunState, now: float) -> str:
     if run.phase == "exploring":
         facts += _pace(run, now, is_silent=is_silent)
     if run.begin:
-        elapsed = (run.time if run.finished or run.failed else max(now, run.time)) - run.begin
+        elapsed = (run.time if run.is_over else max(now, run.time)) - run.begin
         facts.append(f"{quantities.duration(elapsed)} elapsed")
     if is_silent:
         facts.append(f'<span class="warning">nothing new for {quantities.duration(_silence(run, now))}</span>')
@@ -68,7 +68,7 @@ def line(run: RunState, now: float) -> str:
 
 def _silence(run: RunState, now: float) -> float:
     """Seconds since the last event of a run that goes on."""
-    return 0.0 if run.finished or run.failed or not run.begin else now - run.time
+    return 0.0 if run.is_over or not run.begin else now - run.time
 
 
 def _patience(run: RunState, seconds: float, evaluations: int) -> float:

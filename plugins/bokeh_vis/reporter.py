@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from aimet_hooks.events import RunFailed, RunFinished
+from aimet_hooks.events import AnalysisFinished, RunFailed, RunFinished
 from aimet_hooks.every_event import EveryEvent
 from bokeh_vis.view_thread import ViewThread
 
@@ -37,5 +37,5 @@ class BokehReporter(EveryEvent):
         if os.getpid() != self._process:
             return
         self._thread.hear(event)
-        if isinstance(event, (RunFinished, RunFailed)):
+        if isinstance(event, (RunFinished, AnalysisFinished, RunFailed)):
             self._thread.show_all()

@@ -169,7 +169,7 @@ class ViewThread:
 
     @property
     def _run_is_over(self) -> bool:
-        return self._run.finished is not None or self._run.failed is not None
+        return self._run.is_over
 
     @property
     def _has_no_page(self) -> bool:

@@ -27,7 +27,9 @@ from aimet_hooks.events import (
 from aimet_hooks.testing import SAMPLE_RUNS, finished_run
 
 DURABLE = {"baseline_score", "eval_score", "probe_score", "ratios_selected", "run_finished", "run_failed"} | {
-    "score_recorded"
+    "score_recorded",
+    "sensitivity_score",
+    "analysis_finished",
 }
 
 

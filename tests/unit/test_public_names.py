@@ -52,6 +52,8 @@ TESTING = [
     "failed_run",
     "finished_run",
     "run_of_strange_names",
+    "sensitivity_run",
+    "weight_ranges_run",
 ]
 HEAVY = ["torch", "onnx", "onnxruntime", "bokeh", "rich", "pandas"]
 

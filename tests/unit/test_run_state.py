@@ -19,7 +19,7 @@ from aimet_hooks.events import (
     RunStarted,
 )
 from aimet_hooks.run_state import RATE_WINDOW, RunState
-from aimet_hooks.testing import bare_table, failed_run, finished_run
+from aimet_hooks.testing import bare_table, failed_run, finished_run, sensitivity_run, weight_ranges_run
 
 
 def state_of(*events: Event) -> RunState:
@@ -323,3 +323,40 @@ def test_costs_are_in_the_metric_of_the_run(
 def test_ties_are_those_of_the_exploration() -> None:
     assert state_of(started()).ties == {}
     assert state_of(started(), replace(EXPLORING, ties={"a": "t", "b": "t"})).ties == {"a": "t", "b": "t"}
+
+
+# -- analysis of quantization ------------------------------------------------------------------------------------------
+
+
+def test_table_of_bit_widths_is_counted_and_timed_as_that_of_ratios_is() -> None:
+    events = sensitivity_run()
+    number = next(number for number, event in enumerate(events) if event.name == "sensitivity_score")
+    run = state_of(*events[: number + 3])
+    assert (run.phase, run.completed, run.total, run.failures) == ("exploring", 3, 6, 0)
+    assert (run.rate, run.eta) == (4.0, 0.75)
+    assert run.last_score is events[number + 2]
+    assert run.bitwidths == (4, 8)
+    assert [(layer, *row) for layer, row in run.sensitivity.items()] == [
+        ("conv1", 4),
+        ("layer1.0.conv1", 4),
+        ("fc", 4),
+    ]
+
+
+def test_views_of_ratios_never_meet_a_bit_width() -> None:
+    run = state_of(*sensitivity_run())
+    assert (run.last_cell, run.exploration, run.candidates, dict(run.scores)) == (None, None, (), {})
+
+
+def test_analysis_ends_with_notes_and_without_a_model() -> None:
+    run = state_of(*sensitivity_run())
+    assert run.is_over
+    assert (run.phase, run.finished, run.failures) == ("finished", None, 1)
+    assert run.notes == ("most cells score better than the baseline",)
+    assert run.weight_ranges is not None
+    assert [problem["layer"] for problem in run.weight_ranges.problems] == ["fc", "conv1"]
+
+
+def test_run_that_only_analyses_ranges_has_no_table_of_bit_widths() -> None:
+    run = state_of(*weight_ranges_run())
+    assert (run.is_over, run.total, run.bitwidths, dict(run.sensitivity), run.eta) == (True, 0, (), {}, None)
