@@ -36,9 +36,14 @@ def titles(run: RunState) -> list[str]:
     parts = [*dict.fromkeys(name for name in names if name)]
     if started.scheme:
         parts.append(_SCHEMES.get(started.scheme, clean(started.scheme)))
-    if started.cost_metric and started.scheme != "quantization":
+    if started.cost_metric and not is_analysis(run):
         parts.append(_aim(run))
     return parts
+
+
+def is_analysis(run: RunState) -> bool:
+    """Whether the run makes no model, but tells what quantization would do to it."""
+    return run.started is not None and run.started.scheme == "quantization"
 
 
 def target(run: RunState) -> float | None:

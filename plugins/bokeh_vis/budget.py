@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bokeh.models import ColumnDataSource, HoverTool
+from bokeh.models import Column, ColumnDataSource, HoverTool
 from bokeh.models.annotations import BoxAnnotation, Span
 from bokeh.models.widgets.markups import Div
 from bokeh.plotting import figure
@@ -16,7 +16,7 @@ from aimet_hooks.presentation.text import clean
 from bokeh_vis import markup, plots, theme
 
 if TYPE_CHECKING:
-    from bokeh.models import Column, InlineStyleSheet
+    from bokeh.models import InlineStyleSheet
 
     from aimet_hooks.events import Event
     from aimet_hooks.run_state import RunState
@@ -26,6 +26,7 @@ FIGURE, MEASURED, PREDICTED, RECORDED = "budget_figure", "budget_measured", "bud
 WHAT_IF = "budget_what_if"
 """Source of the point that a tab puts where a viewer chooses otherwise."""
 
+CARD = "budget_card"
 HEADING, TARGET, SPAN, BAND = "budget_heading", "budget_target", "budget_span", "budget_band"
 HEIGHT = 260
 MEASURED_COLOUR, PREDICTED_COLOUR, RECORDED_COLOUR = theme.CURVES[:3]
@@ -55,7 +56,9 @@ def build(sheet: InlineStyleSheet) -> Column:
         )
     )
     plot.add_layout(Span(name=TARGET, dimension="height", line_color=theme.TEXT, line_dash="dotted", visible=False))
-    return theme.card(theme.words(HEADING, sheet), plot, sheet=sheet)
+    card = theme.card(theme.words(HEADING, sheet), plot, sheet=sheet)
+    card.name = CARD
+    return card
 
 
 _SHOWN = (RunStarted, BaselineScored, ModelProbed, RatiosSelected, RunFinished, ScoreRecorded)

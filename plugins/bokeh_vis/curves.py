@@ -9,6 +9,7 @@ from bokeh.models.annotations import BoxAnnotation, Legend, LegendItem, Span, Ti
 from bokeh.models.widgets.markups import Div
 from bokeh.plotting import figure
 
+from aimet_hooks.presentation.score_grid import ScoreGrid
 from aimet_hooks.presentation.score_scale import ScoreScale
 from bokeh_vis import markup, plots, score_table, tables, theme
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 FIGURE, LINES, POINTS, MARKS = "curves_figure", "curves", "curve_points", "curve_marks"
 HEADING, BASELINE, THRESHOLD, SPAN = "curves_heading", "baseline", "threshold", "curve_span"
 BAND = "curve_band"
+RATIOS, BITS = "ratio: share of the layer's cost that is kept", "bits of each weight of the layer"
+"""What the horizontal axis shows."""
+
 LOWEST, HIGHEST = 330, 560
 """Pixels of the plot, which is about as high as the table beside it."""
 
@@ -34,7 +38,7 @@ def build(sheet: InlineStyleSheet) -> Column:
     points, marks = (ColumnDataSource(name=name, data=dict(dots)) for name in (POINTS, MARKS))
     plot = plots.plot(
         FIGURE,
-        x="ratio: share of the layer's cost that is kept",
+        x=RATIOS,
         y="score",
         height=EMPTY,
         tools="pan,box_zoom,wheel_zoom,reset,save",
@@ -101,9 +105,18 @@ class Curves:
                 words.append(f"dashed: threshold {scale.text(threshold)}: no choice scores lower")
         if run.selection is not None and run.exploration is not None:
             words.append("diamond: chosen")
-        heading = markup.heading("Score by ratio")
-        if run.exploration is None:
+        grid = ScoreGrid.of(run)
+        heading = markup.heading(f"Score by {grid.column}")
+        if not grid.columns:
             words = ["Curves appear with the first scores, for the layers that you tick in the table."]
         self._heading.text = f'{heading}<p class="muted">{markup.escaped(" · ".join(words))}</p>'
-        beside = tables.height(len(run.scores), score_table.ROWS_SEEN) + 30
-        self._plot.height = min(HIGHEST, max(LOWEST, beside)) if run.exploration else EMPTY
+        beside = tables.height(len(grid.rows), score_table.ROWS_SEEN) + 30
+        self._plot.height = min(HIGHEST, max(LOWEST, beside)) if grid.columns else EMPTY
+        self._draw_axis(grid)
+
+    def _draw_axis(self, grid: ScoreGrid) -> None:
+        """Ratios up to the layer as it is, or bit widths up to the widest."""
+        label = BITS if grid.by_bits else RATIOS
+        if self._plot.xaxis[0].axis_label != label:
+            self._plot.xaxis[0].axis_label = label
+            self._plot.x_range.update(start=0, end=max(grid.columns, default=1) + 1 if grid.by_bits else 1.02)

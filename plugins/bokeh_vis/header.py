@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bokeh.models.widgets.markups import Div
 
 from aimet_hooks.presentation import quantities, wording
+from aimet_hooks.presentation.score_grid import ScoreGrid
 from aimet_hooks.presentation.score_scale import ScoreScale
 from bokeh_vis import insights, markup, progress, theme
 from bokeh_vis.insights import Insights
@@ -78,7 +79,7 @@ class Header:
             yield f'<div class="notice bad">{escaped(wording.failure(run.failed))}</div>'
         if quiet_since:
             yield f'<div class="notice bad">{QUIET}</div>'
-        if run.exploration is not None or run.progress is not None:
+        if run.total or run.progress is not None:
             yield progress.line(run, now)
         tiles = "".join([*_outcome(run), *_figures(run)])
         yield f'<div class="tiles">{tiles}</div>' if tiles else ""
@@ -94,8 +95,9 @@ class Header:
         if noise:
             yield f"<b>Noise:</b> {noise}."
         if found.known:
-            yield f"<b>Free</b> (under {found.free_limit:.2g} points lost, down to the ratio): {_names(found.free)}"
-            yield f"<b>Sacred</b> (over {insights.SACRED:g} points lost already at): {_names(found.sacred)}"
+            limit = f"under {found.free_limit:.2g} points lost, down to the {ScoreGrid.of(run).column}"
+            yield f"<b>Free</b> ({limit}): {_names(run, found.free)}"
+            yield f"<b>Sacred</b> (over {insights.SACRED:g} points lost already at): {_names(run, found.sacred)}"
 
     def _current_insights(self, run: RunState) -> Insights:
         """Insights that are made anew as often as that takes little of the time."""
@@ -167,7 +169,7 @@ def _figures(run: RunState) -> Iterator[str]:
             scale.text(run.baseline.score),
             f"evaluated in {quantities.short_duration(run.baseline.seconds)}",
         )
-    if run.coverage is not None and run.exploration is not None:
+    if run.coverage is not None:
         skipped = f"; {wording.plural(len(run.skipped), 'layer')} skipped" if run.skipped else ""
         of_what = f"of the {escaped(wording.metric(run))}{skipped}"
         yield tile("the table covers", quantities.percent(run.coverage), of_what)
@@ -185,7 +187,7 @@ def _figures(run: RunState) -> Iterator[str]:
 def _failures(run: RunState) -> Iterator[str]:
     if not run.failures:
         return
-    failed = (cell for row in run.scores.values() for cell in row.values() if cell.score is None)
+    failed = (cell for row in ScoreGrid.of(run).rows.values() for cell in row.values() if cell.score is None)
     reasons = dict.fromkeys(wording.message(cell.error or "no reason was recorded") for cell in failed)
     shown = "; ".join(escaped(reason) for reason in list(reasons)[:MOST_ERRORS])
     yield f'<span class="warning"><b>{wording.plural(run.failures, "cell")} failed:</b></span> {shown}'
@@ -197,16 +199,17 @@ def _noise(run: RunState, found: Insights) -> Iterator[str]:
     if run.baseline is not None and run.baseline.repeated_score is not None and scale.noise:
         scores = f"{scale.text(run.baseline.score)}, and {scale.text(run.baseline.repeated_score)} when evaluated again"
         yield f"the original model scores {scores} ({scale.noise_points:.2g} points)"
-    if found.spread is not None:
+    if found.spread is not None and found.spread_ratio is not None:
         of_layers = f"half of {wording.plural(found.spread_layers, 'layer')}"
         how_far = f"within ±{found.spread:.2g} points of the baseline" if found.spread else "exactly at the baseline"
-        yield f"at ratio {quantities.ratio(found.spread_ratio)} {of_layers} score {how_far}"
+        yield f"{ScoreGrid.of(run).at(found.spread_ratio)} {of_layers} score {how_far}"
 
 
-def _names(cells: Sequence[tuple[str, float]]) -> str:
-    """Layers, each with a ratio; the first of them, and more on hover."""
+def _names(run: RunState, cells: Sequence[tuple[str, float]]) -> str:
+    """Layers, each with a column of the table; the first of them, and more on hover."""
     if not cells:
         return "none"
-    names = [f"{markup.layer(layer)} at {quantities.ratio(ratio)}" for layer, ratio in cells[:MOST_NAMES_ON_HOVER]]
+    title = ScoreGrid.of(run).title
+    names = [f"{markup.layer(layer)} at {title(column)}" for layer, column in cells[:MOST_NAMES_ON_HOVER]]
     rest = f" and {len(cells) - MOST_NAMES} more" if len(cells) > MOST_NAMES else ""
     return f'<span title="{", ".join(names)}">{", ".join(names[:MOST_NAMES])}{rest}</span>'

@@ -6,6 +6,7 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aimet_hooks.presentation.score_grid import ScoreGrid
 from aimet_hooks.presentation.score_scale import EDGES, ScoreScale
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Insights:
 def of(run: RunState) -> Insights:
     """Insights of a run so far; takes a step a cell."""
     scale = ScoreScale.of(run)
-    drops = {layer: found for layer in run.scores if (found := _drops(run, layer, scale))}
+    drops = {layer: found for layer in ScoreGrid.of(run).rows if (found := _drops(run, layer, scale))}
     if not drops:
         return Insights()
     spread, spread_ratio, spread_layers = _spread(run, drops)
@@ -68,9 +69,9 @@ def of(run: RunState) -> Insights:
 
 
 def _drops(run: RunState, layer: str, scale: ScoreScale) -> dict[float, float]:
-    """Points lost by ratio."""
+    """Points lost by ratio, or by bit width."""
     found = {}
-    for ratio, cell in run.scores[layer].items():
+    for ratio, cell in ScoreGrid.of(run).rows[layer].items():
         drop = None if cell.score is None else scale.drop(cell.score)
         if drop is not None:
             found[ratio] = drop
@@ -78,7 +79,7 @@ def _drops(run: RunState, layer: str, scale: ScoreScale) -> dict[float, float]:
 
 
 def _spread(run: RunState, drops: dict[str, dict[float, float]]) -> tuple[float | None, float | None, int]:
-    for ratio in reversed(run.candidates):
+    for ratio in reversed(ScoreGrid.of(run).columns):
         known = [abs(row[ratio]) for row in drops.values() if ratio in row]
         if len(known) >= max(FEWEST, len(drops) // 2):
             return statistics.median(known), ratio, len(known)

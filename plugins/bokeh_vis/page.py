@@ -13,6 +13,7 @@ from bokeh.models.widgets.tables import DataTable
 from bokeh.plotting import figure
 from bokeh.settings import settings
 
+from aimet_hooks.presentation import wording
 from aimet_hooks.presentation.text import clean
 from bokeh_vis import (
     budget,
@@ -24,6 +25,7 @@ from bokeh_vis import (
     score_table,
     skipped_layers,
     theme,
+    weight_bits,
     what_if,
 )
 from bokeh_vis.budget import Budget
@@ -34,6 +36,7 @@ from bokeh_vis.header import Header
 from bokeh_vis.parts import Parts
 from bokeh_vis.score_table import ScoreTable
 from bokeh_vis.skipped_layers import SkippedLayers
+from bokeh_vis.weight_bits import WeightBits
 from bokeh_vis.what_if import WhatIf
 
 if TYPE_CHECKING:
@@ -53,6 +56,9 @@ COLUMNS = 20
 
 CURRENT_LASTS = 2.0
 """Seconds for which a layer stays the current one."""
+
+TABLE, DECISION = "table", "decision"
+"""Names of the row of scores and curves, which an analysis may do without, and of what is chosen, which it has not."""
 
 QUIET = "quiet"
 """Name of the box in which a tab says what it notices itself; nothing else writes it."""
@@ -83,6 +89,9 @@ class Page:
         self._curves = Curves(parts)
         self._choices = ChosenRatios(parts)
         self._what_if = WhatIf(parts)
+        self._weights = WeightBits(parts)
+        self._table = parts.get(TABLE, Row)
+        self._decisions = [parts.get(name, Column) for name in (DECISION, budget.CARD)]
         self._budget = Budget(parts)
         self._skipped = SkippedLayers(parts)
         self._current: tuple[int | None, float] = (None, 0.0)
@@ -97,6 +106,7 @@ class Page:
         self._scores.hear(event)
         self._choices.hear(event)
         self._what_if.hear(event)
+        self._weights.hear(event)
         self._budget.hear(event)
         self._skipped.hear(event)
 
@@ -105,6 +115,7 @@ class Page:
         self._scores.forget()
         self._choices.forget()
         self._what_if.forget()
+        self._weights.forget()
         self._budget.forget()
         self._skipped.forget()
 
@@ -131,6 +142,10 @@ class Page:
             now = run.time if has_ended else self._clock()
             self._header.draw(run, now=now, notice=notice, follows_log=follows_log)
             self._curves.draw(run)
+            self._weights.draw(run)
+            self._table.visible = run.sensitivity_started is not None or not wording.is_analysis(run)
+            for card in self._decisions:
+                card.visible = not wording.is_analysis(run)
             self._what_if.draw(run)
             self._choices.draw(run)
             self._budget.draw(run)
@@ -144,10 +159,10 @@ class Page:
     def _current_row(self, run: RunState) -> int | None:
         """The row of the layer that is being evaluated, or was a moment ago, so that its curve can be read."""
         row, since = self._current
-        if run.phase != "exploring" or run.last_cell is None:
+        if run.phase != "exploring" or run.last_score is None:
             row = None
         elif row is None or time.monotonic() - since > CURRENT_LASTS:
-            row, since = self._scores.row_of(run.last_cell.layer), time.monotonic()
+            row, since = self._scores.row_of(run.last_score.layer), time.monotonic()
         self._current = row, since
         return row
 
@@ -176,10 +191,12 @@ def _build(columns: int, server: str) -> Column:
     scores, lines = score_table.build(columns, sheet), curves.build(sheet)
     choices = chosen_ratios.build(what_if.build(sheet), sheet)
     decision = theme.stack(choices, next_steps.build(sheet), sheet=sheet, look="wider")
+    decision.name = DECISION
     beside = theme.stack(budget.build(sheet), skipped_layers.build(sheet), sheet=sheet)
     root = theme.page(
         header.build(sheet, server),
-        Row(children=[scores, lines], spacing=14, sizing_mode="stretch_width"),
+        Row(name=TABLE, children=[scores, lines], spacing=14, sizing_mode="stretch_width"),
+        weight_bits.build(sheet),
         Row(children=[decision, beside], spacing=14, sizing_mode="stretch_width"),
         quiet,
         sheet=sheet,

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from aimet_hooks.presentation import quantities, wording
+from aimet_hooks.presentation.score_grid import ScoreGrid, column_of
 from bokeh_vis import markup
 
 if TYPE_CHECKING:
@@ -88,9 +89,9 @@ def _pace(run: RunState, now: float, *, is_silent: bool) -> Iterator[str]:
 
 
 def _last_cell(run: RunState) -> str:
-    last = run.last_cell
+    last = run.last_score
     if last is None or run.phase != "exploring":
         return ""
     seconds = f" in {quantities.short_duration(last.seconds)}" if last.seconds else ""
-    where = f"{markup.layer(last.layer)} at {quantities.ratio(last.comp_ratio)}"
+    where = f"{markup.layer(last.layer)} {ScoreGrid.of(run).at(column_of(last))}"
     return f'<span class="number latest">last: {where}{seconds}</span>'

@@ -1,4 +1,4 @@
-"""The table of scores, layers by ratios, filling up."""
+"""The table of scores, layers by ratios or by bit widths, filling up."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ from bokeh.models import ColumnDataSource
 from bokeh.models.widgets.markups import Div
 from bokeh.models.widgets.tables import DataTable
 
-from aimet_hooks.events import EvalScored, ExplorationStarted, RatiosSelected, RunStarted
-from aimet_hooks.presentation import quantities, wording
+from aimet_hooks.events import (
+    EvalScored,
+    ExplorationStarted,
+    RatiosSelected,
+    RunStarted,
+    SensitivityScored,
+    SensitivityStarted,
+)
+from aimet_hooks.presentation import wording
+from aimet_hooks.presentation.score_grid import ScoreGrid, column_of
 from aimet_hooks.presentation.score_scale import LABELS, ScoreScale
 from aimet_hooks.presentation.text import layer_name
 from bokeh_vis import markup, tables, theme
@@ -86,17 +94,17 @@ class ScoreTable:
 
     def hear(self, event: Event) -> None:
         """Remember which cells change; takes constant time but for a choice, which is one step a layer."""
-        if isinstance(event, EvalScored):
-            self._changed[event.layer, event.comp_ratio] = None
+        if isinstance(event, (EvalScored, SensitivityScored)):
+            self._changed[event.layer, column_of(event)] = None
         elif isinstance(event, RatiosSelected):
             self._changed |= {(layer, ratio): None for layer, ratio in event.comp_ratios.items() if ratio is not None}
-        elif isinstance(event, (RunStarted, ExplorationStarted)):
+        elif isinstance(event, (RunStarted, ExplorationStarted, SensitivityStarted)):
             self.forget()
 
     def _mark_last(self, run: RunState) -> None:
         """Move the mark of the cell that was announced last, which there is until ratios are chosen."""
-        cell = run.last_cell if run.selection is None else None
-        key = None if cell is None else (cell.layer, cell.comp_ratio)
+        cell = run.last_score if run.selection is None and run.analyzed is None else None
+        key = None if cell is None else (cell.layer, column_of(cell))
         if key != self._last:
             self._changed |= {changed: None for changed in (self._last, key) if changed is not None}
             self._last = key
@@ -119,14 +127,15 @@ class ScoreTable:
 
     def _begin(self, run: RunState) -> None:
         """Columns and an empty table; rows come with ``_stream``."""
-        self._rows = {layer: row for row, layer in enumerate(run.scores)}
-        self._columns = {ratio: place for place, ratio in enumerate(run.candidates[: self.columns])}
+        grid = ScoreGrid.of(run)
+        self._rows = {layer: row for row, layer in enumerate(grid.rows)}
+        self._columns = {ratio: place for place, ratio in enumerate(grid.columns[: self.columns])}
         self._scale = ScoreScale.of(run)
         self._largest = max((self._cost(run, layer) or 0.0 for layer in self._rows), default=0.0)
         for place in range(self.columns):
             column = self._table.columns[FIRST_COLUMNS + place]
             shown = place < len(self._columns)
-            column.title = quantities.ratio(run.candidates[place]) if shown else ""
+            column.title = grid.title(grid.columns[place]) if shown else ""
             column.visible = shown
         share = self._table.columns[2]
         share.title, share.visible = markup.escaped(wording.metric(run)), self._largest > 0
@@ -170,7 +179,7 @@ class ScoreTable:
         self._rows_drawn = begin + len(layers)
 
     def _cell(self, run: RunState, layer: str, ratio: float) -> str:
-        found = run.scores[layer].get(ratio)
+        found = ScoreGrid.of(run).rows[layer].get(ratio)
         if found is None:
             exists = run.exploration is None or ratio in run.ratios_of(layer)
             return tables.cell(None, "", "") if exists else tables.cell(None, "none", "", "saves nothing at this ratio")
@@ -181,7 +190,7 @@ class ScoreTable:
             return tables.cell(None, f"failed{marks}", "failed", why)
         grade = self._scale.grade(found.score)
         look = "plain" if grade is None else f"g{grade}"
-        title = "" if found.rank is None else f"rank {found.rank}"
+        title = _title(found)
         value = self._scale.hundredths(found.score)
         return tables.cell(value, look + marks, self._scale.cell_text(found.score), title)
 
@@ -198,18 +207,17 @@ class ScoreTable:
 
     def _draw_words(self, run: RunState) -> None:
         layers = len(self._rows)
-        more = f"{wording.plural(layers, 'layer')} by {wording.plural(len(self._columns), 'ratio')}" if layers else ""
+        grid = ScoreGrid.of(run)
+        columns = wording.plural(len(self._columns), grid.column)
+        more = f"{wording.plural(layers, 'layer')} by {columns}" if layers else ""
         better = wording.direction(run) if run.started else ""
         explained = " · ".join(markup.escaped(word) for word in (more, better) if word)
-        heading = markup.heading("Scores with one layer compressed", explained)
-        if run.exploration is None:
+        heading = markup.heading(f"Scores with one layer {grid.done}", explained)
+        if not grid.columns:
             heading += f'<p class="muted">{self._why_empty(run)}</p>'
         else:
-            order = (
-                ""
-                if run.phase != "exploring"
-                else " Coarse first: the middle ratios of all layers, then those between."
-            )
+            first = "fewest bits" if grid.by_bits else "middle ratios"
+            order = f" Coarse first: the {first} of all layers, then the others." if run.phase == "exploring" else ""
             heading += f'<p class="muted">Tick layers to see their curves; click a heading to sort.{order}</p>'
         self._heading.text = heading
         self._legend.text = _legend(run, self._scale) if layers else ""
@@ -223,6 +231,13 @@ class ScoreTable:
         return "The table appears as soon as every layer has been tried once."
 
 
+def _title(cell: EvalScored | SensitivityScored) -> str:
+    """What else is known of a cell that has a score."""
+    if isinstance(cell, SensitivityScored):
+        return "" if cell.sqnr is None else f"SQNR of what the layer gives: {cell.sqnr:.1f} dB"
+    return "" if cell.rank is None else f"rank {cell.rank}"
+
+
 def _legend(run: RunState, scale: ScoreScale) -> str:
     """What colours and marks stand for."""
     parts = []
@@ -234,7 +249,7 @@ def _legend(run: RunState, scale: ScoreScale) -> str:
         parts.append(f"1 point = {scale.point:.3g}")
     if run.selection is not None:
         parts.append('<b class="chosen">chosen</b>')
-    elif run.last_cell is not None:
+    elif run.last_score is not None and run.analyzed is None:
         parts.append('<b class="last">latest</b>')
     if run.failures:
         parts.append('<b class="failed">failed</b>')

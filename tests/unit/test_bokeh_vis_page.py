@@ -16,7 +16,14 @@ from bokeh.models.widgets.markups import Div
 
 from aimet_hooks import recordings
 from aimet_hooks.run_state import RunState
-from aimet_hooks.testing.sample_runs import SAMPLE_RUNS, STRANGE_NAMES, finished_run, run_of_strange_names
+from aimet_hooks.testing.sample_runs import (
+    SAMPLE_RUNS,
+    STRANGE_NAMES,
+    finished_run,
+    run_of_strange_names,
+    sensitivity_run,
+    weight_ranges_run,
+)
 from bokeh_vis import page as pages
 from bokeh_vis import score_table
 from bokeh_vis.control import Claim
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
 
     from aimet_hooks.events import Event
 
-SOURCES = ("cells", "choices", "skipped", "budget_measured", "budget_predicted")
+SOURCES = ("cells", "choices", "skipped", "budget_measured", "budget_predicted", "weight_bits_rows")
 TEXTS = (
     "header",
     "score_heading",
@@ -37,6 +44,7 @@ TEXTS = (
     "choice_heading",
     "skipped_heading",
     "budget_heading",
+    "weight_bits_heading",
 )
 
 
@@ -357,3 +365,39 @@ def test_without_measured_models_there_is_no_budget_curve() -> None:
     page = drawn(finished_run()[:12])
     assert not page.root.select_one({"name": "budget_figure"}).visible  # type: ignore[union-attr]
     assert "measured after the exploration" in page.root.select_one({"name": "budget_heading"}).text  # type: ignore[union-attr]
+
+
+def visible(page: Page, name: str) -> bool:
+    found = page.root.select_one({"name": name})
+    assert found is not None
+    return bool(found.visible)  # type: ignore[attr-defined]
+
+
+def test_layers_by_bit_widths_are_on_the_page_of_layers_by_ratios() -> None:
+    page = drawn(sensitivity_run())
+    found = shown(page)
+    assert [column for column in found["columns"] if column[1]][-2:] == [("4 bits", True), ("8 bits", True)]
+    assert found["cells"]["layer"] == ["conv1", "layer1.0.conv1", "fc"]
+    assert found["cells"]["cell_0"][0] == "4999688|g5|0.8688|SQNR of what the layer gives: 24.0 dB"
+    assert found["cells"]["cell_1"][2].split("|")[1:] == ["failed", "failed", "RuntimeError: out of memory"]
+    assert "Scores with one layer quantized" in found["score_heading"]
+    assert "3 layers by 2 bit widths" in found["score_heading"]
+    assert "Score by bit width" in found["curves_heading"]
+    assert "down to the bit width" in found["header"]
+    assert visible(page, "table")
+    assert not visible(page, "decision")
+    assert not visible(page, "budget_card")
+
+
+def test_the_weights_of_layers_that_will_break_come_first_with_cause_and_remedy() -> None:
+    page = drawn(weight_ranges_run())
+    found = shown(page)
+    rows = found["weight_bits_rows"]
+    assert rows["layer"] == ["fc", "conv1"]
+    assert (rows["bits"][0], rows["bits"][1], rows["bits_bar"][1]) == (None, 2.75, 34.4)
+    assert rows["widest"][:2] == ["", "17, 40.5 times"]
+    assert rows["what"][1].startswith("Channel 17 is 40.5 times as wide")
+    assert "2 layers will break" in found["weight_bits_heading"]
+    assert visible(page, "weight_bits")
+    assert not visible(page, "table")
+    assert not visible(drawn(finished_run()), "weight_bits")

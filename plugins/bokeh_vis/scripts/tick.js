@@ -79,9 +79,10 @@ function draw_curves() {
     }
     lines.xs.push(xs); lines.ys.push(ys); lines.name.push(label(name, row, lines.name)); lines.color.push(colours[number])
   })
-  if (baseline.visible && rows.length > 0) { // the end of every curve, and what keeps the baseline in sight
-    dots.x.push(1); dots.y.push(baseline.location); dots.name.push("no layer compressed"); dots.color.push("#808794")
-    dots.text.push(`${baseline.location}`)
+  if (baseline.visible && rows.length > 0) { // the end of every curve of ratios, and what keeps the baseline in sight
+    const by_bits = figure.x_range.end > 2
+    dots.x.push(by_bits ? figure.x_range.end : 1); dots.y.push(baseline.location); dots.color.push("#808794")
+    dots.name.push(by_bits ? "no layer quantized" : "no layer compressed"); dots.text.push(`${baseline.location}`)
   }
   set_changed(curves, lines)
   set_changed(points, dots)
