@@ -6,6 +6,7 @@ import getpass
 import logging
 import socket
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -28,6 +29,16 @@ def serve(results_root: Path | None, *, port: int, host: str, origins: tuple[str
     for name in ("bokeh", "tornado"):
         logging.getLogger(name).setLevel(logging.ERROR)
     server = discovery.plugin("bokeh").open_server(results_root, host=host, port=port, origins=origins)
+
+    def listen() -> None:
+        _say_addresses(server, results_root, host)
+        server.serve()
+
+    until_interrupted(listen)  # from the first line on, as the last one tells how to end it
+    click.echo("The server has ended.", err=True)
+
+
+def _say_addresses(server: Any, results_root: Path | None, host: str) -> None:
     address = server.address
     if results_root is not None:
         click.echo(f"All runs below {results_root}: {address.server}runs")
@@ -43,8 +54,6 @@ def serve(results_root: Path | None, *, port: int, host: str, origins: tuple[str
             "and use an ssh tunnel, or sign sessions (BOKEH_SIGN_SESSIONS=yes, BOKEH_SECRET_KEY)",
             err=True,
         )
-    until_interrupted(server.serve)
-    click.echo("The server has ended.", err=True)
 
 
 def tunnel(port: int, host: str = "127.0.0.1") -> str:
