@@ -108,6 +108,7 @@ def test_the_slider_chooses_what_python_chooses(run: Path, tab: Page, target: fl
     assert outlined(tab) == chosen.comp_ratios
     text = visible_text(tab)
     assert f"{chosen.achieved_comp_ratio:.3f} of the MACs" in text
+    wait_for(tab, "data('budget_what_if').x.length === 1")
     (kept,), (score,) = (data(tab, "budget_what_if")[axis] for axis in "xy")
     assert kept == pytest.approx(chosen.achieved_comp_ratio)
     assert score == pytest.approx(chosen.predicted_score)
@@ -123,8 +124,10 @@ def test_it_shows_what_a_run_to_that_target_shows(run: Path, tab: Page, browser:
     wait_for(other, "data('curves').xs.length > 0")
     move(tab, 0.3)
     wait_for(tab, f"{WORDS}.includes('What if')")
-    for name in ("choices", "steps"):
-        assert data(tab, name) == data(other, name)
+    wait_for(
+        tab, f"JSON.stringify(data('steps')) === {json.dumps(json.dumps(data(other, 'steps'), separators=(',', ':')))}"
+    )
+    assert data(tab, "choices") == data(other, "choices")
     other.close()
 
 
@@ -144,7 +147,7 @@ def test_locked_layers_stay_and_going_back_forgets_them(run: Path, tab: Page) ->
     wait_for(tab, f"{WORDS}.includes('Move the slider')")
     assert outlined(tab) == cells
     assert data(tab, "choices") == before
-    assert data(tab, "budget_what_if")["x"] == []
+    wait_for(tab, "data('budget_what_if').x.length === 0")
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -3,7 +3,7 @@
 //
 // control, cells, table, choices, choices_table, why, what_if_choices, what_if_about, steps, steps_figure, skipped_table,
 // curves, points, marks, baseline, figure, quiet, colours: models and values; cb_data.in_place: sources whose
-// values a tab has changed
+// values a tab has changed, and which are all that is to be painted
 
 const tab = window.aimet_hooks_tab ??= {heard: 0, beat: null, reloads: control.data.reloads[0], dirty: new Set(), lost: false}
 const columns = table.columns.slice(3).filter((column) => column.visible)
@@ -17,10 +17,7 @@ function watch_for_changes(source) {
 }
 
 function repaint() {
-  if (tab.dirty.has(choices)) {
-    fill_steps(choices, what_if_choices, what_if_about)
-    draw_steps(choices, steps, steps_figure)
-  }
+  if (tab.dirty.has(choices)) fill_steps(choices, what_if_choices, what_if_about)
   for (const [source, shown] of [[cells, table], [choices, choices_table]]) {
     if (!tab.dirty.delete(source)) continue
     const grid = Bokeh.index.find_one?.(shown)?.grid
@@ -162,6 +159,9 @@ if (control.data.reloads[0] > tab.reloads) {
   setTimeout(() => location.reload(), 1000)
 }
 repaint()
-if (!cb_data?.in_place) for (const shown of [table, choices_table, skipped_table]) fit_columns(shown)
-follow_clicks(choices_table, why)
-draw_curves()
+if (!cb_data?.in_place) {
+  for (const shown of [table, choices_table, skipped_table]) fit_columns(shown)
+  follow_clicks(choices_table, why)
+  draw_curves()
+  draw_steps(choices, steps, steps_figure)
+}

@@ -103,15 +103,21 @@ function write(text) { // not by a change of the model, which lays the whole pag
 
 function say() {
   if (!state.changed) {
-    mark.data = {x: [], y: [], what: [], text: []}
     write(run.how)
     return
   }
   const found = totals(), locked = state.locks.size === 0 ? "" : `, ${state.locks.size} locked`
-  mark.data = {x: [found.kept], y: [found.predicted], what: ["what if: predicted, not measured"], text: [score(found.predicted)]}
   write(`<p><b>What if:</b> ${found.compressed} of ${state.rows.length} layers compressed${locked}; ` +
     `${found.macs.toFixed(3)} of the MACs and ${found.weights.toFixed(3)} of the weights kept. ` +
     `Predicted score <b>${score(found.predicted)}</b> (baseline ${score(run.baseline)}): optimistic, layers one at a time, not measured.</p>`)
+}
+
+function draw_mark() {
+  const found = state.changed ? [totals()] : []
+  mark.data = {
+    x: found.map(({kept}) => kept), y: found.map(({predicted}) => predicted),
+    what: found.map(() => "what if: predicted, not measured"), text: found.map(({predicted}) => score(predicted)),
+  }
 }
 
 function refuse(lowest) {
@@ -200,6 +206,11 @@ function respond(pressed) {
   }
   reset.disabled = !state.changed
   tick.execute(tick, {in_place: [cells, choices]})
+  clearTimeout(state.plots) // plots take longer than all else: they follow when the slider rests
+  state.plots = setTimeout(() => {
+    draw_mark()
+    tick.execute(tick, {})
+  }, 60)
 }
 
 if (flat.data.layer.length > 0) respond(cb_data?.pressed)
