@@ -166,6 +166,8 @@ def _words(run: RunState, *, has_points: bool, has_target: bool, has_band: bool)
             parts.append("star: recorded later")
         if has_target:
             parts.append("dotted: target")
+        if run.exploration and run.selection:
+            parts.append("hollow: what you try")
         if has_band:
             parts.append("band: noise")
         words = " · ".join(parts)

@@ -47,24 +47,21 @@ SAVED = (
 )
 STEP = """<%
   if (percent > 0) {
-    const size = Math.abs(points), none = size < 0.005, short = Number(percent.toPrecision(2))
-    const change = none ? "costs nothing" : `${points > 0 ? "costs" : "gains"} ${size.toFixed(2)} points`
-    const shown = none ? "0" : (points > 0 ? "-" : "+") + size.toFixed(size < 9.995 ? 2 : 1)
-    const where = `one step cheaper, at ratio ${Number(next_ratio.toPrecision(4))}`
-    const why = `${where}, ${change} for ${short} % of the model's ${metric}, this layer alone`
-    %><div class="cell" title="<%- why %>"><%- shown %> / <%- short %> %</div><%
+    const size = Math.abs(points)
+    const shown = size < 0.005 ? "0" : (points > 0 ? "-" : "+") + size.toFixed(size < 9.995 ? 2 : 1)
+    %><div class="cell" title="<%- step %>"><%- shown %> / <%- Number(percent.toPrecision(2)) %> %</div><%
   } %>"""
 FIELDS = (
     *("number", "layer", "ratio", "score", "rank", "saved"),
     *("macs_before", "macs", "weights_before", "weights"),
 )
-STEPS: dict[str, Any] = dict.fromkeys(("next_ratio", "points", "percent", "price"))
+STEPS: dict[str, Any] = dict.fromkeys(("next_ratio", "points", "percent", "price", "step"))
 """What every tab finds out by itself (``steps.js``), also for what might be chosen in place of the run's choice."""
 
 
 def build(controls: LayoutDOM, sheet: InlineStyleSheet) -> Column:
     """A table of nothing chosen yet, below what changes the choice."""
-    empty: dict[str, Any] = {field: [] for field in (*FIELDS, *STEPS, "metric")}
+    empty: dict[str, Any] = {field: [] for field in (*FIELDS, *STEPS)}
     score = tables.score_column("score", 58)
     score.title, score.visible = "score", True
     table = tables.table(
@@ -129,8 +126,7 @@ class ChosenRatios:
         rows = [_row(run, scale, number, layer) for number, layer in enumerate(chosen, start=1)]
         self._rows = {layer: place for place, layer in enumerate(chosen)}
         data: dict[str, Any] = {field: [row[field] for row in rows] for field in FIELDS}
-        data |= {field: [value] * len(rows) for field, value in STEPS.items()}
-        self._source.data = data | {"metric": [wording.metric(run)] * len(rows)}
+        self._source.data = data | {field: [value] * len(rows) for field, value in STEPS.items()}
         self._table.height = tables.height(len(rows), ROWS_SEEN)
         self._table.visible = bool(rows)
 
@@ -154,7 +150,7 @@ def _heading(run: RunState) -> str:
         return markup.heading("Chosen ratios") + f'<p class="muted">{what}</p>'
     chosen = run.selection.comp_ratios.values()
     left = sum(ratio is None for ratio in chosen)
-    words = [f"{len(chosen) - left} of {wording.plural(len(chosen), 'layer')} compressed"]
+    words = [f"the run's choice: {len(chosen) - left} of {wording.plural(len(chosen), 'layer')} compressed"]
     if run.selection.achieved_comp_ratio is not None:
         words.append(f"{quantities.share(run.selection.achieved_comp_ratio)} of the {wording.metric(run)} kept")
     if run.selection.target_comp_ratio is not None:

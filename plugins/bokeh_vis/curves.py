@@ -102,7 +102,7 @@ class Curves:
             if scale.noise:
                 words.append(f"band: noise, two evaluations of the original model differ by {scale.noise:.2g}")
             if threshold is not None:
-                words.append(f"dashed: threshold {scale.text(threshold)}: no choice scores lower")
+                words.append(f"dashed: threshold {scale.text(threshold)}: no choice of the run scores lower")
         if run.selection is not None and run.exploration is not None:
             words.append("diamond: chosen")
         grid = ScoreGrid.of(run)

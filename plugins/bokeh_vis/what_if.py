@@ -82,7 +82,7 @@ def add_script(
     buttons = {"reset": parts.get(RESET, Button), "copy": parts.get(COPY, Button)}
     models = {"flat": flat, "about": about, "choices": choices, "cells": cells, "mark": mark, "tick": tick}
     choose = CustomJS(
-        args=models | buttons | {"slider": slider, "words": words},
+        args=models | buttons | {"slider": slider, "words": words, "how": HOW},
         code=theme.scripts("choices.js", "greedy.js", "knapsack.js", "what_if.js"),
     )
     slider.js_on_change("value", choose)
@@ -127,9 +127,8 @@ class WhatIf:
         if table is None:
             self._choices.data, self._about.data = _no_choices(), {}
             return
-        lowest = table.rest + sum(min(choice.cost for choice in row) for row in table.rows.values())
         kept = run.selection.achieved_comp_ratio if run.selection else None
-        start = min(1 - STEP, max(STEP, math.ceil(lowest / table.total / STEP - 1e-9) * STEP))
+        start = min(1 - STEP, max(STEP, math.ceil(_lowest(table) / STEP - 1e-9) * STEP))
         wanted = wording.target(run) or kept or start
         target = round(min(1 - STEP, max(start, wanted)), 2)
         self._slider.update(start=round(start, 2), value=target)
@@ -142,7 +141,14 @@ def _table(run: RunState) -> ChoiceTable | None:
     if run.selection is None or list(run.selection.comp_ratios) != list(run.scores):
         return None
     table = ChoiceTable.of(run, monotonic=wording.selection(run).get("use_monotonic_fit") is True)
-    return table if table is not None and 0 < table.total < LARGEST_TOTAL else None
+    if table is None or not 0 < table.total < LARGEST_TOTAL or _lowest(table) > 1 - 2 * STEP:
+        return None
+    return table
+
+
+def _lowest(table: ChoiceTable) -> float:
+    """Share of the cost that the smallest model keeps, all layers at their cheapest."""
+    return (table.rest + sum(min(choice.cost for choice in row) for row in table.rows.values())) / table.total
 
 
 def _no_choices() -> dict[str, Any]:
@@ -191,6 +197,5 @@ def _about(run: RunState, table: ChoiceTable) -> dict[str, Any]:
         "macs": totals.macs_before if totals else 0.0,
         "weights": totals.weights_before if totals else 0,
         "apply_options": commands.apply_options(run),
-        "how": HOW,
         "results_dir": str(results_dir) if results_dir else "RESULTS_DIR",
     }

@@ -21,13 +21,17 @@ function choice_rows(flat, about) {
 const same_ratio = (a, b) => Math.abs(a - b) < 1e-6 // what tables show is rounded
 
 // What one step cheaper would change: the next choice below that costs less, and of equal ones that of the lowest ratio.
-function next_step(row, now, about) {
+function next_step(row, now, about, alone) {
   let next = -1
   row.costs.forEach((cost, place) => {
     if (cost < row.costs[now] && (next < 0 || cost > row.costs[next])) next = place
   })
-  if (next < 0) return {next_ratio: NaN, points: NaN, percent: NaN, price: NaN}
+  if (next < 0) return {next_ratio: NaN, points: NaN, percent: NaN, price: NaN, step: "no cheaper ratio of it has a score"}
   const points = (row.scores[now] - row.scores[next]) / about.data.point[0]
   const percent = 100 * (row.costs[now] - row.costs[next]) / about.data.total[0]
-  return {next_ratio: row.ratios[next], points, percent, price: points / percent}
+  const size = Math.abs(points), next_ratio = row.ratios[next]
+  const change = size < 0.005 ? "costs nothing" : `${points > 0 ? "costs" : "gains"} ${size.toFixed(2)} points`
+  const step = `one step cheaper, at ratio ${Number(next_ratio.toPrecision(4))}, ${change} for ` +
+    `${Number(percent.toPrecision(2))} % of the model's ${about.data.metric[0]}, ${alone}`
+  return {next_ratio, points, percent, price: points / percent, step}
 }

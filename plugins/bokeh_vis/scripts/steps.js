@@ -2,15 +2,18 @@
 
 const MOST_STEPS = 16
 
-// choices: rows of the table, whose columns of the next step are filled in; flat, about: as for choice_rows
+// choices: rows of the table, whose columns of the next step are filled in; flat, about: as for choice_rows. Layers that are
+// tied take a step together.
 function fill_steps(choices, flat, about) {
   if (flat.data.layer.length === 0) return
-  const rows = tab.rows_of === flat.data ? tab.rows : choice_rows(flat, about)
-  Object.assign(tab, {rows, rows_of: flat.data})
+  if (tab.rows_of !== flat.data) Object.assign(tab, {...tied(choice_rows(flat, about), about.data.ties[0]), rows_of: flat.data})
   const {data} = choices
-  rows.forEach((row, layer) => {
-    const now = row.ratios.findIndex((ratio) => same_ratio(ratio, data.ratio[layer]))
-    if (now >= 0) for (const [field, value] of Object.entries(next_step(row, now, about))) data[field][layer] = value
+  tab.rows.forEach((row, group) => {
+    const layers = tab.members[group]
+    const alone = layers.length === 1 ? "this layer alone" : `with the ${layers.length} layers that are tied, each by itself`
+    const now = row.ratios.findIndex((ratio) => same_ratio(ratio, data.ratio[layers[0]]))
+    if (now < 0) return
+    for (const [field, value] of Object.entries(next_step(row, now, about, alone))) for (const layer of layers) data[field][layer] = value
   })
 }
 
@@ -21,7 +24,8 @@ const LONGEST = 4 // bars longer than so many times the median are cut off: the 
 // bars: source of the plot; figure: it
 function draw_steps(choices, bars, figure) {
   const {layer, price, points, percent, next_ratio} = choices.data
-  const known = [...layer.keys()].filter((row) => Number.isFinite(price[row])).sort((a, b) => price[a] - price[b])
+  const firsts = new Set((tab.members ?? []).map(([first]) => first))
+  const known = [...layer.keys()].filter((row) => firsts.has(row) && Number.isFinite(price[row])).sort((a, b) => price[a] - price[b])
   const rows = known.slice(0, MOST_STEPS)
   const labels = []
   for (const row of rows) labels.push(no_tex(label(layer[row], row, labels)))
@@ -40,15 +44,20 @@ function draw_steps(choices, bars, figure) {
   figure.title.text = known.length > rows.length ? `the ${rows.length} cheapest of ${known.length}` : ""
 }
 
-// A click on a layer says in words why it has its ratio; why: the place for them
+// A click on a layer says in words why it has its ratio, as long as it has that; why: the place for them
 function follow_clicks(table, why) {
   const grid = Bokeh.index.find_one?.(table)?.grid
   if (grid === undefined || grid.aimet_hooks_clicks) return
   grid.aimet_hooks_clicks = true
-  const escaped = (text) => text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`)
   grid.onClick.subscribe((_event, {row}) => {
-    const price = grid.getColumns().findIndex((column) => column.field === "price")
-    const sentence = grid.getCellNode(row, price)?.querySelector("[title]")?.title ?? "no cheaper ratio of it has a score"
-    why.text = `<p><b>${escaped(String(grid.getDataItem(row).layer))}</b>: ${escaped(sentence)}.</p>`
+    tab.asked = grid.getDataItem(row).layer
+    say_why(why)
   })
+}
+
+function say_why(why) {
+  const escaped = (text) => text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`)
+  const row = choices.data.layer.indexOf(tab.asked), step = choices.data.step[row]
+  const text = step ? `<p><b>${escaped(tab.asked)}</b>: ${escaped(step)}.</p>` : ""
+  if (why.text !== text) why.text = text
 }

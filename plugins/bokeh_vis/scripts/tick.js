@@ -17,6 +17,8 @@ function watch_for_changes(source) {
 }
 
 function repaint() {
+  const tried = window.aimet_hooks_what_if // the run has drawn its own choice over what a viewer tries
+  if (!cb_data?.in_place && (tab.dirty.has(choices) || tab.dirty.has(cells))) tried?.show_again?.()
   if (tab.dirty.has(choices)) fill_steps(choices, what_if_choices, what_if_about)
   for (const [source, shown] of [[cells, table], [choices, choices_table]]) {
     if (!tab.dirty.delete(source)) continue
@@ -162,6 +164,7 @@ repaint()
 if (!cb_data?.in_place) {
   for (const shown of [table, choices_table, skipped_table]) fit_columns(shown)
   follow_clicks(choices_table, why)
+  say_why(why)
   draw_curves()
   draw_steps(choices, steps, steps_figure)
 }

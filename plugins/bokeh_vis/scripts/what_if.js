@@ -1,7 +1,8 @@
 // Choose again, for the target of the slider and with the ticked layers locked, and show that in the place of the run's
 // choice; the rules are those of Python, to the last bit.
 //
-// slider, reset, copy, words, choices, cells, mark, flat, about, tick, table: models; cb_data.pressed: name of a button
+// slider, reset, copy, words, choices, cells, mark, flat, about, tick: models; how: what words say at first; cb_data.pressed:
+// name of a button
 
 const state = window.aimet_hooks_what_if ??= {}
 const run = Object.fromEntries(Object.entries(about.data).map(([name, values]) => [name, values[0]]))
@@ -9,18 +10,27 @@ const run = Object.fromEntries(Object.entries(about.data).map(([name, values]) =
 function begin() {
   const rows = choice_rows(flat, about)
   const chosen = rows.map((row, layer) => row.ratios.findIndex((ratio) => same_ratio(ratio, run.chosen[layer])))
-  Object.assign(state, {data: flat.data, rows, chosen, now: chosen, locks: new Map(), value: run.target, changed: false})
+  Object.assign(state, {data: flat.data, rows, chosen, now: chosen, locks: new Map(), changed: false, asked: key(run.target, [])})
 }
+
+// Another run has the page, or none: what was tried is over.
+function forget() {
+  Object.assign(state, {data: flat.data, rows: [], locks: new Map(), changed: false})
+  choices.selected.indices = []
+  reset.disabled = true
+  write(how)
+  draw_mark()
+}
+
+const locks_now = () => [...choices.selected.indices].sort((a, b) => a - b)
+const key = (target = slider.value, locks = locks_now()) => JSON.stringify([target, locks]) // what a viewer asks for
 
 // ---- the choice ----
 
-// Lock the layers that are ticked, as they are now; whether others were let go.
 function lock_ticked_layers() {
-  const ticked = new Set(choices.selected.indices)
-  const free = [...state.locks.keys()].filter((layer) => !ticked.has(layer))
-  for (const layer of free) state.locks.delete(layer)
+  const ticked = new Set(locks_now())
+  for (const layer of [...state.locks.keys()]) if (!ticked.has(layer)) state.locks.delete(layer)
   for (const layer of ticked) if (!state.locks.has(layer)) state.locks.set(layer, state.now[layer])
-  return free.length > 0
 }
 
 function chosen_again() {
@@ -90,7 +100,10 @@ function totals() {
   }
 }
 
-const score = (value) => value.toFixed(run.decimals)
+function score(value) {
+  const text = value.toFixed(run.decimals)
+  return text.length > 9 || (value !== 0 && Number(text) === 0) ? value.toPrecision(3) : text
+}
 
 function write(text) { // not by a change of the model, which lays the whole page out anew
   const place = Bokeh.index.find_one?.(words)?.shadow_el?.querySelector(".bk-clearfix")
@@ -103,7 +116,7 @@ function write(text) { // not by a change of the model, which lays the whole pag
 
 function say() {
   if (!state.changed) {
-    write(run.how)
+    write(how)
     return
   }
   const found = totals(), locked = state.locks.size === 0 ? "" : `, ${state.locks.size} locked`
@@ -128,7 +141,13 @@ function refuse(lowest) {
 
 // ---- taking it along ----
 
-const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'` // for a shell
+const CONTROL = /[\x00-\x1f\x7f-\x9f\u2028\u2029]/
+
+function quoted(text) { // for a shell, on one line whatever it is
+  if (!CONTROL.test(text)) return `'${text.replaceAll("'", "'\\''")}'`
+  const code = (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
+  return `$'${text.replace(/[\\'\x00-\x1f\x7f-\x9f\u2028\u2029]/g, code)}'`
+}
 
 function snippet() {
   const ratios = state.now.map((place, layer) => state.rows[layer].ratios[place])
@@ -145,11 +164,11 @@ function snippet() {
 }
 
 function select_command() {
-  const locks = [...state.locks].map(([layer, place]) => {
+  const locks = [...state.applied.locks].map(([layer, place]) => {
     const ratio = state.rows[layer].ratios[place]
     return ` --lock ${quoted(`${run.names[layer]}=${ratio === 1 ? "none" : ratio}`)}`
   })
-  const target = Number(slider.value.toFixed(3))
+  const target = Number(state.applied.target.toFixed(3))
   return `aimet-hooks select ${quoted(run.results_dir)} --target ${target} --rule ${run.rule}${locks.join("")} -o ratios.json`
 }
 
@@ -176,35 +195,38 @@ async function copy_choice() {
 
 // ---- what happens now ----
 
-// What this changes calls it again, later: then it finds the slider and the ticks as it knows them.
+// What this changes calls it again, later: then nothing has been asked for that is not answered.
 
 function back() {
-  state.locks.clear()
   choices.selected.indices = []
-  slider.value = state.value = run.target
+  slider.value = run.target
+  state.locks.clear()
   state.changed = false
   show(state.chosen)
   say()
 }
 
 function again() {
-  state.value = slider.value
+  lock_ticked_layers()
   const {now, lowest} = chosen_again()
   if (now === undefined) return refuse(lowest)
-  state.changed = true
+  Object.assign(state, {changed: true, applied: {target: slider.value, locks: new Map(state.locks)}})
   show(now)
   say()
 }
 
 function respond(pressed) {
-  if (state.data !== flat.data) begin()
   if (pressed === copy.name) return void copy_choice()
   if (pressed === reset.name) back()
-  else {
-    const let_go = lock_ticked_layers()
-    if (slider.value !== state.value || (let_go && state.changed)) again()
-  }
-  reset.disabled = !state.changed
+  else if (key() === state.asked) return
+  else if (state.changed || slider.value !== run.target) again()
+  else lock_ticked_layers() // as they are: there is nothing to choose again
+  state.asked = key()
+  reset.disabled = !state.changed && state.locks.size === 0 && slider.value === run.target
+  paint()
+}
+
+function paint() {
   tick.execute(tick, {in_place: [cells, choices]})
   clearTimeout(state.plots) // plots take longer than all else: they follow when the slider rests
   state.plots = setTimeout(() => {
@@ -213,4 +235,11 @@ function respond(pressed) {
   }, 60)
 }
 
-if (flat.data.layer.length > 0) respond(cb_data?.pressed)
+state.show_again = () => {
+  if (state.changed && state.data === flat.data) show(state.now)
+}
+if (state.data !== undefined && state.data !== flat.data) forget()
+if (flat.data.layer.length > 0) {
+  if (state.data !== flat.data || state.rows.length === 0) begin()
+  respond(cb_data?.pressed)
+}
