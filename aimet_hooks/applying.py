@@ -75,7 +75,7 @@ def apply_ratios(
     asked = by_pattern(layer_options)
     with adapt(model, options.example_input(input_shape, example_inputs), SessionSettings()) as adapter:
         layers = adapter.layers()
-        chosen.known_scores([layer.name for layer in layers])
+        chosen.known_scores([layer.name for layer in layers], scheme.name)
         others = {layer.name: "" for layer in layers if chosen.ratios.get(layer.name) is None}
         space = SearchSpace.of(layers, scheme, chosen.candidates, metric, asked)
         tried = dict(preflight.try_layers(adapter, space, others))

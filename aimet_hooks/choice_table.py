@@ -5,16 +5,18 @@ Costs become whole numbers again, so that a choice made here, or by a page, is t
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aimet_hooks import cost, selection
 from aimet_hooks.errors import UnknownNameError, UsageError, nearest
-from aimet_hooks.ratio import told
+from aimet_hooks.ratio import TOLERANCE, exact_ratio, told
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from aimet_hooks.run_state import RunState
 
@@ -68,11 +70,37 @@ class ChoiceTable:
 
     def score_loss(self, comp_ratios: Mapping[str, float | None]) -> float:
         """Sum of what the chosen cells lose, each with its layer alone compressed."""
-        return sum(row[-1].score - self.choice(layer, comp_ratios[layer]).score for layer, row in self.rows.items())
+        return math.fsum(
+            row[-1].score - self.choice(layer, comp_ratios[layer]).score for layer, row in self.rows.items()
+        )
 
     def cost(self, comp_ratios: Mapping[str, float | None]) -> int:
         """What the whole model costs with these ratios."""
         return self.rest + sum(self.choice(layer, comp_ratios[layer]).cost for layer in self.rows)
+
+    def known(self, ratios: Any) -> dict[str, float | None]:
+        """Given ratios as the table has them: 0.333333 is 1 / 3.
+
+        Raises:
+            UsageError: If they are no ratios by layer, or a layer has no score at its ratio.
+            UnknownNameError: If a layer is not in the table.
+        """
+        if not isinstance(ratios, Mapping):
+            raise UsageError(f"locked is {ratios!r}; give {{layer: ratio, or None to leave it alone}}")
+        return {layer: self._known(layer, ratio) for layer, ratio in ratios.items()}
+
+    def _known(self, layer: Any, ratio: Any) -> float | None:
+        if layer not in self.rows:
+            raise UnknownNameError(f"layer {layer!r} is not in the table of scores{nearest(str(layer), self.rows)}")
+        if ratio is None:
+            return None
+        wanted = float(exact_ratio(ratio, f"the ratio of the locked layer {layer!r}"))
+        ratios = [choice.ratio for choice in self.rows[layer] if choice.ratio is not None]
+        found = min(ratios, key=lambda known: abs(known - wanted), default=math.inf)
+        if abs(found - wanted) > TOLERANCE:
+            scores = ", ".join(map(told, ratios)) or "none"
+            raise UsageError(f"layer {layer!r} has no score at ratio {told(wanted)}; it has scores at {scores}")
+        return found
 
     def with_ties(self, ratios: Mapping[str, float | None]) -> dict[str, float | None]:
         """The given ratios, and those of the layers that are tied to one of theirs.
@@ -91,20 +119,7 @@ class ChoiceTable:
         return all_of_them
 
     def locked(self, ratios: Mapping[str, float | None]) -> Self:
-        """The table of the layers that are still to be chosen for, where those of others are given.
-
-        Raises:
-            UnknownNameError: If a layer is not in the table.
-            UsageError: If a layer has no score at its ratio.
-        """
-        for layer, ratio in ratios.items():
-            if layer not in self.rows:
-                raise UnknownNameError(f"layer {layer!r} is not in the table of scores{nearest(layer, self.rows)}")
-            if all(choice.ratio != ratio for choice in self.rows[layer]):
-                known = ", ".join(f"{choice.ratio:g}" for choice in self.rows[layer] if choice.ratio is not None)
-                raise UsageError(
-                    f"layer {layer!r} has no score at ratio {told(ratio)}; it has scores at {known or 'none'}"
-                )
+        """The table of the layers that are still to be chosen for, where those of others are given."""
         rows = {layer: row for layer, row in self.rows.items() if layer not in ratios}
         return type(self)(
             rows, self.ties, self.rest + sum(self.choice(*lock).cost for lock in ratios.items()), self.total

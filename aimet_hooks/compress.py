@@ -149,7 +149,7 @@ def compress_model(
         layers, candidates = adapter.layers(), checked.selection.candidates
         left_out = preflight.ignored(adapter, layers, checked.layers_to_ignore)
         space = SearchSpace.of(layers, checked.scheme, candidates, checked.cost_metric, checked.layer_options)
-        known = checked.selection.known_scores([layer.name for layer in layers])
+        known = checked.selection.known_scores([layer.name for layer in layers], checked.scheme.name)
         started = _started(checked, example, adapter)
         with _opened(checked, chosen, started.run_name) as announcer:  # from here on the run leaves traces
             run = Run(checked, adapter, announcer, space, left_out=left_out, known=known)

@@ -58,13 +58,17 @@ def try_layers(adapter: Adapter, space: SearchSpace, left_out: dict[str, str]) -
 
 
 def loosened_ties(space: SearchSpace, ties: Mapping[str, str], skipped: Iterable[str]) -> Iterator[str]:
-    """What is to be said of ties that have lost a layer.
+    """What is to be said of ties that have lost a layer, or never had two.
 
     Args:
         space: Which layers were to share a ratio.
         ties: Those that do.
         skipped: Names of the layers that stay as they are.
     """
+    asked = [options.tie for options in space.options.values() if options.tie is not None]
+    for name, options in space.options.items():
+        if options.tie is not None and asked.count(options.tie) == 1:
+            yield f"tie {options.tie!r} has layer {name!r} only, which is tied to nothing; name another layer for it"
     for name in skipped:
         tie = space.options.get(name, NOTHING_ASKED).tie
         if tie is not None:

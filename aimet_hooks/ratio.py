@@ -7,6 +7,9 @@ from typing import Any
 
 from aimet_hooks.errors import UsageError
 
+TOLERANCE = 1e-6
+"""A ratio as near as this to a candidate is that candidate: 0.333333 is 1 / 3."""
+
 
 def exact_ratio(value: Any, what: str) -> Fraction:
     """A ratio as an exact fraction: 0.3 is 3/10.

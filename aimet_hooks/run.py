@@ -118,7 +118,7 @@ class Run:
         return f"{what}: " + "; ".join(f"{name!r}: {reason}" for name, reason in list(self.skipped.items())[:3])
 
     def score_baseline(self) -> float:
-        """Evaluate the original model; twice if cells will be compared with it, which shows the noise of the scores.
+        """Evaluate the original model; twice if cells are evaluated alike, which shows the noise of the scores.
 
         Returns:
             The first score, in the unit of the callback.
@@ -132,19 +132,18 @@ class Run:
             first = last = evaluation.evaluate_original(callback, self.options.eval_callback, native, argument)
         self._note_changes()
         score, repeated = _score(first, "the baseline cannot be evaluated"), None
-        if not isinstance(self.options.selection, ManualSelection):
+        if not isinstance(self.options.selection, ManualSelection) and self.options.full_eval_callback is None:
             with self._adapter.original() as native:  # as new, which is what every cell gets
                 last = evaluation.evaluate(callback, native, argument)
             self._note_changes()
-            used_up = f"does {argument} use something up, as an iterator?"
-            repeated = _score(last, f"the baseline cannot be evaluated a second time ({used_up})")
+            repeated = _score(last, "the baseline cannot be evaluated a second time, as every cell will have to be")
         baseline = BaselineScored(score=score, seconds=last.seconds, metrics=first.metrics, repeated_score=repeated)
         self.announcer.announce(baseline)
         if baseline.is_noisy:
             self.announcer.note(
-                f"the original model scores {score:.10g}, and {repeated:.10g} when evaluated again: differences up to "
-                f"{baseline.noise:.2g} between cells are noise; fix the seeds that {argument} uses, or let it evaluate "
-                "more samples"
+                f"the original model scores {score:.10g}, and {repeated:.10g} when evaluated again: differences about "
+                f"as large as {baseline.noise:.2g} between cells are noise; fix the seeds that {argument} uses, or let "
+                "it evaluate more samples"
             )
         return score
 
@@ -185,6 +184,7 @@ class Run:
         )
         for cell in known:
             self._announce_cell(table, cell, Outcome(scores[cell]), reused=True)
+        self._note_other_ranks(unknown)
 
         def evaluate(cell: Cell) -> Outcome:
             return self._evaluate(cell, prepared)
@@ -196,8 +196,20 @@ class Run:
         self._warn_of_direction(table)
 
     def _known_score(self, cell: Cell) -> float | None:
-        row = self._known.get(cell.layer, {})
-        return next((row[ratio] for ratio in cell.variant.ratios if ratio in row), None)
+        return next(iter(self._known_row(cell).values()), None)
+
+    def _known_row(self, cell: Cell) -> dict[float, float]:
+        """The known scores of a cell's ratios that are of its rank, or of one that was not recorded."""
+        row, ranks = self._known.get(cell.layer, {}), (None, cell.variant.rank)
+        return {ratio: row[ratio].score for ratio in cell.variant.ratios if ratio in row and row[ratio].rank in ranks}
+
+    def _note_other_ranks(self, unknown: Sequence[Cell]) -> None:
+        others = sum(ratio in self._known.get(cell.layer, {}) for cell in unknown for ratio in cell.variant.ratios)
+        if others:
+            self.announcer.note(
+                f"saved_eval_scores has {others} scores of other ranks than the ratios stand for here, as costs or "
+                "multiplicity differ; these cells are evaluated"
+            )
 
     def _evaluate(self, cell: Cell, prepared: PreparedLayers) -> Outcome:
         try:
@@ -211,7 +223,7 @@ class Run:
 
     def _announce_cell(self, table: ScoreTable, cell: Cell, outcome: Outcome, *, reused: bool) -> None:
         layer, variant = table.layers[cell.layer], cell.variant
-        saved = self._known.get(cell.layer, {}) if reused else {}
+        saved = self._known_row(cell) if reused else {}
         for number, ratio in enumerate(variant.ratios):
             score = saved.get(ratio, outcome.score)
             table.record(cell.layer, ratio, score)
@@ -381,7 +393,7 @@ class Run:
         if below > OPTIMISM * abs(baseline):
             full = self.options.full_eval_callback is not None
             self.announcer.note(
-                f"the compressed model scores {compressed:.6g}, the lowest score among the chosen cells is "
+                f"the compressed model scores {compressed:.6g}, the worst score among the chosen cells is "
                 f"{lowest:.6g}: scores of single layers are optimistic, their losses add up; "
                 "raise the target or fine-tune the model"
                 + (" (the two are of different callbacks, and may not compare)" if full else "")
@@ -426,7 +438,12 @@ class _Laboratory:
                 target_comp_ratio=target,
                 achieved_comp_ratio=ratio,
                 score=outcome.score,
-                predicted_score=self.table.predicted_score(decision.comp_ratios, self.baseline),
+                predicted_score=self.table.predicted_score(
+                    decision.comp_ratios,
+                    self.baseline,
+                    higher_is_better=self.run.options.direction == "maximize",
+                    monotonic=self.strategy.use_monotonic_fit,
+                ),
                 seconds=outcome.seconds,
                 error=outcome.error,
             )

@@ -139,6 +139,8 @@ class SavedRun:
             for probe in self.state.probes
             if probe.score is not None and worse * (self._baseline - probe.score) <= max_drop
         ]
+        if not self.state.probes:
+            raise TargetError("this run measured no whole model; choose a target, or run again with max_drop")
         if not within:
             raise TargetError(
                 f"no model that this run measured is within max_drop {max_drop:g} of the baseline {self._baseline:.6g} "
@@ -165,16 +167,16 @@ class SavedRun:
                 locked at different ones.
             TargetError: If the scores of the table do not reach the target.
         """
-        if rule is not None and rule not in RULES:
-            raise UnknownNameError(f"rule is {rule!r}, which is none{nearest(rule, RULES)}")
+        if rule is not None and (not isinstance(rule, str) or rule not in RULES):
+            raise UnknownNameError(f"rule is {rule!r}, which is none{nearest(str(rule), RULES)}")
         strategy = RULES.get(rule or str(self._settings.get("rule")), GreedySelection)(target_comp_ratio)
         table = self._table
-        given = table.with_ties(locked or {})
+        given = table.known(table.with_ties(table.known({} if locked is None else locked)))
         free = table.locked(given)
         try:
             ratios = {**given, **strategy.pick(free.rows, ties=free.ties, rest=free.rest, total=free.total).comp_ratios}
         except TargetError as error:
-            raise (TargetError(f"{error}; or lock fewer layers") if given else error) from None
+            raise (TargetError(f"{error}; lock fewer layers") if given else error) from None
         lost = table.score_loss(ratios)
         return SavedSelection(
             comp_ratios={layer: ratios[layer] for layer in table.rows},

@@ -79,10 +79,21 @@ class ScoreTable:
         """All scores there are."""
         return [score for row in self._scores.values() for score in row.values()]
 
-    def predicted_score(self, comp_ratios: Mapping[str, float | None], baseline: float) -> float:
-        """The baseline less what the chosen cells lose, each with its layer alone compressed: optimistic."""
-        chosen = [self._scores[name][ratio] for name, ratio in comp_ratios.items() if ratio is not None]
-        return baseline + sum(score - baseline for score in chosen)
+    def predicted_score(
+        self, comp_ratios: Mapping[str, float | None], baseline: float, *, higher_is_better: bool, monotonic: bool
+    ) -> float:
+        """The baseline less what the chosen cells lose, each with its layer alone compressed: optimistic.
+
+        Args:
+            comp_ratios: The choice.
+            baseline: Score of the original model.
+            higher_is_better: Direction of the score.
+            monotonic: Take the scores' isotonic fit, if the choice was made by that.
+        """
+        choices = self.choices(baseline=baseline, higher_is_better=higher_is_better, monotonic=monotonic)
+        scores = {name: {choice.ratio: choice.score for choice in row} for name, row in choices.items()}
+        lost = math.fsum(scores[name][None] - scores[name][ratio] for name, ratio in comp_ratios.items())
+        return baseline - lost if higher_is_better else baseline + lost
 
     def frame(self) -> pd.DataFrame:
         """The scores as a DataFrame of float: index layer name, columns ratio ascending, NaN: not evaluated."""

@@ -144,7 +144,7 @@ def greedy(table: Mapping[str, Sequence[Choice]], *, rest: int, total: int, targ
         lowest = Fraction(rest + _cost(chosen), total)
         raise TargetError(
             f"target_comp_ratio {float(target):g} cannot be reached with the scores of this table: the lowest ratio is "
-            f"{rounded_up(lowest)}; raise the target, or look at the cells that failed"
+            f"{rounded_up(lowest)}; raise the target; cells without a score cannot be chosen"
         )
     above = {name: _above(row, chosen[name], threshold) for name, row in table.items()}
     chosen = _refilled(above, chosen, budget - _cost(chosen))

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from aimet_hooks import knapsack, recordings, selection
-from aimet_hooks.errors import TargetError, UnknownNameError, UsageError, nearest
-from aimet_hooks.ratio import exact_ratio, told
+from aimet_hooks.errors import RecordingError, TargetError, UnknownNameError, UsageError, nearest
+from aimet_hooks.ratio import TOLERANCE, exact_ratio, told
+from aimet_hooks.run_state import RunState
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -40,13 +41,18 @@ class Picked(NamedTuple):
     threshold: float | None = None
 
 
-KnownScores = dict[str, dict[float, float]]
-"""Finite scores by layer and ratio."""
+class KnownScore(NamedTuple):
+    """A finite score of a cell, and the rank that it is of; None where that was not recorded."""
+
+    score: float
+    rank: int | None = None
+
+
+KnownScores = dict[str, dict[float, KnownScore]]
+"""By layer and ratio."""
 
 DEFAULT_TARGET = 0.5
 MAX_CANDIDATES = 1000
-TOLERANCE = 1e-6
-"""A saved ratio as near as this to a candidate is that candidate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,22 +212,27 @@ class TableSelection(ABC):
             threshold = -threshold
         return Decision(picked.comp_ratios, variants, float(self.target), threshold)
 
-    def known_scores(self, layers: Collection[str]) -> KnownScores:
+    def known_scores(self, layers: Collection[str], scheme: str) -> KnownScores:
         """The saved scores that are finite, keyed by the candidates.
 
+        Args:
+            layers: Names of the model's layers.
+            scheme: Name of the scheme that they must be of.
+
         Raises:
-            UsageError: If they are no table, or the table has a layer or a ratio that the model's table has not.
+            UsageError: If they are no table or of another scheme, or the table has a layer or a ratio that the model's
+                table has not.
             RecordingError: If the file cannot be read.
         """
         columns = tuple(float(ratio) for ratio in self.candidates)
-        return _fitted(self._saved_scores(), layers, columns)
+        return _fitted(self._saved_scores(scheme), layers, columns)
 
-    def _saved_scores(self) -> KnownScores:
+    def _saved_scores(self, scheme: str) -> KnownScores:
         saved: Any = self.saved_eval_scores
         if saved is None:
             return {}
         if isinstance(saved, (str, os.PathLike)):
-            return recordings.scores(Path(saved))
+            return _recorded_scores(Path(saved), scheme)
         rows = saved
         if hasattr(saved, "iterrows"):  # a DataFrame, without importing pandas
             rows = {layer: row.to_dict() for layer, row in saved.iterrows()}
@@ -264,7 +275,26 @@ class KnapsackSelection(TableSelection):
         return Picked(selection.without_loss(choices, chosen.comp_ratios, budget=budget))
 
 
-def _known_row(layer: str, row: Any) -> dict[float, float]:
+def _recorded_scores(path: Path, scheme: str) -> KnownScores:
+    run = RunState()
+    for event in recordings.read(path):
+        run.apply(event)
+    if run.exploration is None and not run.scores:
+        raise RecordingError(f"{path} has no table of scores")
+    recorded = run.started.scheme if run.started else ""
+    if recorded and recorded != scheme:
+        raise UsageError(
+            f"saved_eval_scores {str(path)!r} is of {recorded}, and compress_scheme is {scheme}: their scores do not "
+            "compare; take the same scheme, or leave saved_eval_scores out"
+        )
+    known = {
+        layer: {ratio: KnownScore(cell.score, cell.rank) for ratio, cell in row.items() if cell.score is not None}
+        for layer, row in run.scores.items()
+    }
+    return {layer: row for layer, row in known.items() if row}
+
+
+def _known_row(layer: str, row: Any) -> dict[float, KnownScore]:
     if not isinstance(row, Mapping):
         raise UsageError(f"saved_eval_scores[{layer!r}] is {row!r}; give a mapping from ratio to score")
     known = {}
@@ -276,7 +306,7 @@ def _known_row(layer: str, row: Any) -> dict[float, float]:
         if math.isnan(key) or isinstance(score, bool):
             raise UsageError(f"saved_eval_scores[{layer!r}] has {ratio!r}: {score!r}, which is not a ratio and a score")
         if math.isfinite(value):
-            known[key] = value
+            known[key] = KnownScore(value)
     return known
 
 
@@ -320,12 +350,13 @@ class ManualSelection:
         ratios = {layer: None if ratio is None else float(ratio) for layer, ratio in self.ratios.items()}
         return {"rule": "manual", "comp_ratios": ratios}
 
-    def known_scores(self, layers: Collection[str]) -> KnownScores:
+    def known_scores(self, layers: Collection[str], scheme: str) -> KnownScores:
         """None; but every layer that is named must exist.
 
         Raises:
             UnknownNameError: If one does not.
         """
+        del scheme
         for layer in self.ratios:
             if layer not in layers:
                 raise UnknownNameError(

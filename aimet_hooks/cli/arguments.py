@@ -60,6 +60,8 @@ class LayerOptionType(click.ParamType["tuple[str, LayerOptions]"]):
         types: dict[str, Callable[[str], Any]] = {"min_comp_ratio": Decimal, "multiplicity": int, "tie": str}
         try:
             asked = [field.split("=", 1) for field in written.split(",")]
+            if len(dict(asked)) < len(asked):
+                self.fail(f"{value!r} has an option twice; give each once", param, ctx)
             return pattern, LayerOptions(**{name: types[name](text) for name, text in asked})
         except UsageError as error:
             self.fail(f"{value!r}: {error}", param, ctx)

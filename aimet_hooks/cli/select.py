@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,7 @@ def select(
         raise UsageError("--lock goes with --target: --max-drop takes one of the models that the run measured")
     saved = load_run(run)
     if target is not None:
-        chosen = saved.select(target_comp_ratio=target, rule=rule, locked=dict(lock))
+        chosen = saved.select(target_comp_ratio=target, rule=rule, locked=_locked(lock))
         ratios, said = chosen.comp_ratios, _predicted(saved.state, chosen)
     else:
         probe = saved.smallest_within(max_drop or 0.0)
@@ -75,7 +76,19 @@ def select(
             f"{commands.COSTS_OF_FUNCTION} must list the costs that the run had of {saved.state.settings.get('costs')}."
         )
     click.echo(f"The ratios are in {output}. To compress a model to them, which evaluates nothing either:")
-    click.echo(f"aimet-hooks apply MODEL.onnx {output} {commands.apply_options(saved.state)}-o OUT.onnx")
+    click.echo(
+        f"aimet-hooks apply MODEL.onnx {shlex.quote(str(output))} {commands.apply_options(saved.state)}-o OUT.onnx"
+    )
+
+
+def _locked(given: Sequence[tuple[str, float | None]]) -> dict[str, float | None]:
+    from aimet_hooks.errors import UsageError
+
+    found = dict(given)
+    if len(found) < len(given):
+        twice = next(layer for layer, _ in given if [other for other, _ in given].count(layer) > 1)
+        raise UsageError(f"--lock {twice!r} is there twice; lock a layer at one ratio")
+    return found
 
 
 def _predicted(run: RunState, chosen: SavedSelection) -> str:

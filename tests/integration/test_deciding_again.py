@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx
 import pytest
 
 from aimet_hooks import (
     GreedySelection,
     KnapsackSelection,
+    LayerOptions,
     ManualSelection,
     RecordingError,
     TargetError,
@@ -27,7 +31,7 @@ from aimet_hooks import (
 )
 from aimet_hooks.adapters.onnx_graph.session_options import with_threads
 from aimet_hooks.cli import main
-from aimet_hooks.events import ExplorationStarted, ModelProbed, RatiosSelected
+from aimet_hooks.events import EvalScored, ExplorationStarted, ModelProbed, RatiosSelected, RunFinished
 from aimet_hooks.testing import RecordingPlugin
 from tests.integration.small_runs import Gate, network
 
@@ -119,6 +123,50 @@ def test_locked_layers_keep_their_ratios_and_the_others_make_up_for_them(run: Pa
     assert same.comp_ratios[first] == free[first]
 
 
+def test_saved_scores_of_other_ranks_are_not_taken_for_those_of_this_run(run: Path) -> None:
+    recorder = RecordingPlugin()
+    compress_demo(
+        None,
+        GreedySelection(target_comp_ratio=0.7, saved_eval_scores=run),
+        layer_options={"*": LayerOptions(multiplicity=32)},
+        plugins=[recorder],
+    )
+    recorded = load_run(run).state.scores
+    for cell in recorder.of_kind(EvalScored):
+        of_that_rank = [known.score for known in recorded[cell.layer].values() if known.rank == cell.rank]
+        assert not cell.reused or cell.score in of_that_rank
+    (finished,) = recorder.of_kind(RunFinished)
+    assert any("scores of other ranks" in note for note in finished.notes)
+    with pytest.raises(UsageError, match="is of spatial_svd, and compress_scheme is weight_svd: their scores do not"):
+        compress_demo(None, GreedySelection(saved_eval_scores=run), compress_scheme=WeightSvd())
+
+
+def test_locked_ratios_may_be_written_as_they_are_shown(tmp_path: Path) -> None:
+    compress_demo(tmp_path, GreedySelection(target_comp_ratio=0.8, num_comp_ratio_candidates=3))
+    for ratio in (0.333333, Decimal("0.333333"), Fraction(1, 3), np.float32(1 / 3)):
+        chosen = load_run(tmp_path).select(target_comp_ratio=0.8, locked={"stem": ratio})
+        assert chosen.comp_ratios["stem"] == 1 / 3
+
+
+def test_the_prediction_of_a_probe_is_that_of_a_later_choice(tmp_path: Path) -> None:
+    noise, exact = iter(range(10**6)), demo.accuracy()
+    compress_model(
+        demo.model_path(),
+        lambda session: exact(session) - 0.03 * (next(noise) * 7 % 5),
+        input_shape=demo.INPUT_SHAPE,
+        layers_to_ignore=[demo.HEAD],
+        selection=KnapsackSelection(target_comp_ratio=0.5, use_monotonic_fit=True),
+        results_dir=tmp_path,
+        plugins=[],
+    )
+    saved = load_run(tmp_path)
+    assert saved.state.probes
+    for probe in saved.state.probes:
+        chosen = saved.select(target_comp_ratio=probe.target_comp_ratio)
+        assert chosen.comp_ratios == probe.comp_ratios
+        assert chosen.predicted_score == pytest.approx(probe.predicted_score)
+
+
 def test_a_run_that_goes_on_can_be_asked(run: Path, tmp_path: Path) -> None:
     lines = (run / "events.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "events.jsonl").write_text("".join(lines[: len(lines) // 2]))
@@ -131,9 +179,17 @@ def test_a_run_that_goes_on_can_be_asked(run: Path, tmp_path: Path) -> None:
     [
         ({"target_comp_ratio": 1.2}, UsageError, "it must lie between 0 and 1"),
         ({"target_comp_ratio": 0.01}, TargetError, "the lowest ratio is 0.095; raise the target"),
-        ({"target_comp_ratio": 0.1, "locked": {"block1.conv1": None}}, TargetError, "or lock fewer layers"),
+        ({"target_comp_ratio": 0.1, "locked": {"block1.conv1": None}}, TargetError, "lock fewer layers"),
         ({"target_comp_ratio": 0.5, "locked": {"stm": 0.5}}, UnknownNameError, "'stm' is not in the table.*stem"),
         ({"target_comp_ratio": 0.5, "locked": {"stem": 0.55}}, UsageError, "no score at ratio 0.55; it has .* 0.5"),
+        ({"target_comp_ratio": 0.5, "locked": ["stem"]}, UsageError, "locked is .*; give {layer: ratio"),
+        ({"target_comp_ratio": 0.5, "locked": {None: 0.5}}, UnknownNameError, "None is not in the table"),
+        (
+            {"target_comp_ratio": 0.5, "locked": {"stem": [1]}},
+            UsageError,
+            "locked layer 'stem' is .*; give a number",
+        ),
+        ({"target_comp_ratio": 0.5, "rule": 5}, UnknownNameError, "rule is 5, which is none"),
         ({"target_comp_ratio": 0.5, "rule": "greedi"}, UnknownNameError, "'greedi', which is none.*greedy"),
     ],
 )

@@ -101,7 +101,7 @@ def test_a_target_out_of_reach_names_the_lowest_ratio_that_is_not() -> None:
     rows = table({"a": {0.3: 0.9}, "b": {}})
     message = (
         r"target_comp_ratio 0\.5 cannot be reached with the scores of this table: the lowest ratio is 0\.650; "
-        "raise the target, or look at the cells that failed"
+        "raise the target; cells without a score cannot be chosen"
     )
     with pytest.raises(TargetError, match=message):
         chosen(rows, "0.5")

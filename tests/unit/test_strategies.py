@@ -67,7 +67,9 @@ def test_the_number_of_candidates_has_bounds(count: Any) -> None:
 
 
 def known(saved: Any, count: int = 10) -> dict[str, dict[float, float]]:
-    return GreedySelection(saved_eval_scores=saved, num_comp_ratio_candidates=count).known_scores(LAYERS)
+    strategy = GreedySelection(saved_eval_scores=saved, num_comp_ratio_candidates=count)
+    found = strategy.known_scores(LAYERS, "spatial_svd")
+    return {layer: {ratio: known.score for ratio, known in row.items()} for layer, row in found.items()}
 
 
 def test_nothing_saved_is_nothing_known() -> None:
@@ -320,8 +322,8 @@ def test_a_file_without_ratios_is_said(tmp_path: Path) -> None:
 def test_a_layer_by_hand_must_exist() -> None:
     message = "ManualSelection names layer 'conv', which does not exist; the nearest are 'conv2', 'conv1'"
     with pytest.raises(UnknownNameError, match=message):
-        ManualSelection({"conv": 0.5}).known_scores(LAYERS)
-    assert ManualSelection({"conv1": 0.5, "head": None}).known_scores(LAYERS) == {}
+        ManualSelection({"conv": 0.5}).known_scores(LAYERS, "")
+    assert ManualSelection({"conv1": 0.5, "head": None}).known_scores(LAYERS, "") == {}
 
 
 def test_a_layer_by_hand_must_be_compressible() -> None:
