@@ -115,8 +115,8 @@ class StreamingHistogram:
     def quantiles(self, shares: Sequence[float]) -> Doubles:
         """Quantiles of the values, each at most the width of a cell from the smallest value that this share reaches.
 
-        Values are taken to be spread evenly over their cell; that of ``numpy.quantile(..., method="inverted_cdf")``
-        is in the same cell.
+        Values other than zero are taken to be spread evenly over their cell; the quantile that
+        ``numpy.quantile(..., method="inverted_cdf")`` finds is in the same cell, and zero if that is.
 
         Args:
             shares: From 0 to 1.
@@ -129,7 +129,9 @@ class StreamingHistogram:
         upto = np.cumsum(self._counts)
         wanted = np.maximum(np.asarray(shares, np.float64) * self.count, 1e-9)
         places = np.minimum(np.searchsorted(upto, wanted), CELLS - 1)
-        inside = (wanted - (upto - self._counts)[places]) / self._counts[places]
+        zeros = np.where(places == -self._first, self.zeros, 0)  # they are the first in the cell that begins at zero
+        within = np.maximum(wanted - (upto - self._counts)[places] - zeros, 0)
+        inside = within / np.maximum(self._counts[places] - zeros, 1)
         with np.errstate(over="ignore"):
             found: Doubles = np.ldexp(self._first + places + inside, self._exponent)
         return np.clip(found, self.low, self.high, out=found)

@@ -56,6 +56,7 @@ def test_quantiles_are_within_a_cell(values: np.ndarray) -> None:
     found = histogram(values)
     exact = np.quantile(values.astype(np.float64), SHARES, method="inverted_cdf")
     assert (np.abs(found.quantiles(SHARES) - exact) <= found.width).all()
+    assert (found.quantiles(SHARES)[exact == 0] == 0).all()
     assert found.width * (CELLS / 2 - 2) <= max(float(np.ptp(values.astype(np.float64))), found.width * CELLS)
 
 
