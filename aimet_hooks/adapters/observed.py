@@ -9,7 +9,7 @@ from aimet_hooks.adapters import TORCH, framework_of, require
 from aimet_hooks.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     import numpy.typing as npt
@@ -39,8 +39,8 @@ class ObservedModel(Protocol):
     tensors: Sequence[ObservedTensor]
     """In the order of the graph, its inputs first."""
 
-    def run(self, names: Sequence[str], inputs: Any) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
-        """The tensors with these names, batch by batch: one is gone before the next comes."""
+    def run(self, names: Sequence[str], inputs: Any) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """The tensors with these names, each once a batch; those that were read are gone."""
         ...
 
 

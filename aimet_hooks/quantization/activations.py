@@ -98,9 +98,8 @@ def analyze_activations(
         chosen = matching(tensors, known, option="tensors", what="tensor of floats that depends on the input")
         rows = [tensor for tensor in observed.tensors if tensor.name in chosen]
         statistics = {tensor.name: TensorStatistics() for tensor in rows}
-        for batch in observed.run(list(statistics), inputs):
-            for name, values in batch.items():
-                statistics[name].add(values)
+        for name, values in observed.run(list(statistics), inputs):
+            statistics[name].add(values)
     places = {tensor.name: {"node": tensor.node, "op_type": tensor.op_type} for tensor in rows}
     return ActivationReport(
         ranges=_table({name: {**places[name], **_figures(found, bits)} for name, found in statistics.items()}),

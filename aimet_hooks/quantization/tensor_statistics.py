@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 QUANTILES = {"q0.1": 0.001, "q1": 0.01, "median": 0.5, "q99": 0.99, "q99.9": 0.999}
 
-_VALUES_AT_ONCE = 1 << 18
+_VALUES_AT_ONCE = 1 << 16
 
 
 class TensorStatistics:

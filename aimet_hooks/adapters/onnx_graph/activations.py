@@ -17,7 +17,7 @@ from aimet_hooks.adapters.onnx_graph.weight_store import WeightStore
 from aimet_hooks.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -60,8 +60,8 @@ class OnnxActivations:
         """Remove the temporary weights."""
         self._store.close()
 
-    def run(self, names: Sequence[str], inputs: Any) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
-        """The tensors with these names, batch by batch.
+    def run(self, names: Sequence[str], inputs: Any) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """The tensors with these names, each once a batch; those that were read are gone.
 
         Raises:
             UsageError: If a batch does not fit the model's inputs.
@@ -71,8 +71,10 @@ class OnnxActivations:
         made = [tensor.name for tensor in self.tensors if tensor.node and tensor.name in chosen]
         session = self._session(made, self._settings.options)
         for at, feed in enumerate(self._feeds.batches(inputs)):
-            fed = {name: values for name, values in feed.items() if name in chosen}
-            yield {**fed, **dict(zip(made, run(session, made, feed, self._name, at), strict=True))}
+            yield from ((name, values) for name, values in feed.items() if name in chosen)
+            found = run(session, made, feed, self._name, at)
+            for name in reversed(made):
+                yield name, found.pop()
 
     def _float_tensors(self) -> list[ObservedTensor]:
         """The graph's inputs and what its nodes make of them, with the types that onnxruntime infers."""

@@ -71,6 +71,7 @@ class _Comparison:
         self._prefix = _unused_prefix(GraphIndex(source.graph).taken)
         self._renamed: dict[str, str] = {}
         self.sums: dict[str, tuple[str, str, str]] = {}
+        self._measuring: list[Sequence[NodeProto]] = []
         self.model = copy_without(source, ("node", "output"))
         self.model.ir_version = max(source.ir_version, OLD_IR_VERSION + 1)  # the new weights are no inputs
         layers = {weights.output(layer.name): layer for layer in weights.layers}
@@ -80,7 +81,9 @@ class _Comparison:
             if layer is not None:
                 self._add_layer(layer, node.output[0])
             elif _reads(node, self._renamed):
-                self._add(self._copy(node, "changed"))
+                self._add(self._copy(node))
+        for group in reversed(self._measuring):  # onnxruntime works towards the last of a graph's ends first, and so
+            self.model.graph.node.extend(group)  # is done with a layer's tensors before it turns to the next layer
         self.outputs = list(dict.fromkeys(name for names in self.sums.values() for name in names))
         kept = self.outputs or [value.name for value in source.graph.output]  # a graph without outputs cannot be loaded
         declared = {value.name: value for value in source.graph.output}
@@ -91,7 +94,7 @@ class _Comparison:
     def _add_layer(self, layer: StoredLayer, output: str) -> None:
         weight = self._changed(layer.read())
         alone, tensor = self._weights.node_with(layer.name, weight, f"{self._prefix}/weight/{output}")
-        among = self._copy(alone, "changed") if _reads(alone, self._renamed) else None
+        among = self._copy(alone) if _reads(alone, self._renamed) else None
         alone.name, alone.output[0] = "", f"{self._prefix}/alone/{output}"
         self.model.graph.initializer.append(tensor)
         self._add(alone)
@@ -99,13 +102,13 @@ class _Comparison:
             self._renamed[output] = alone.output[0]
         else:
             self._add(among)
-        original = self._double(output)
-        signal = self._sum_of_squares(original)
-        local = self._noise(original, alone.output[0])
-        accumulated = local if among is None else self._noise(original, among.output[0])
-        self.sums[layer.name] = (signal, local, accumulated)
+        measured = _Measurement(self._prefix, output)
+        local = measured.noise(alone.output[0])
+        accumulated = local if among is None else measured.noise(among.output[0])
+        self._measuring.append(measured.nodes)
+        self.sums[layer.name] = (measured.signal, local, accumulated)
 
-    def _copy(self, node: NodeProto, label: str) -> NodeProto:
+    def _copy(self, node: NodeProto) -> NodeProto:
         """The node as it reads what is changed; from now on others read what it makes."""
         copy = NodeProto()
         copy.CopyFrom(node)
@@ -113,27 +116,46 @@ class _Comparison:
         _rename_inputs(copy, self._renamed)
         for at, value in enumerate(node.output):
             if value:
-                copy.output[at] = self._renamed[value] = f"{self._prefix}/{label}/{value}"
+                copy.output[at] = self._renamed[value] = f"{self._prefix}/changed/{value}"
         return copy
-
-    def _noise(self, original: str, other: str) -> str:
-        difference = f"{other}/difference"
-        self._add(helper.make_node("Sub", [original, self._double(other)], [difference]))
-        return self._sum_of_squares(difference)
-
-    def _double(self, value: str) -> str:
-        """The value as float64, in which squares of float32 neither overflow nor vanish."""
-        double = f"{self._prefix}/double/{value}"
-        self._add(helper.make_node("Cast", [value], [double], to=TensorProto.DOUBLE))
-        return double
-
-    def _sum_of_squares(self, value: str) -> str:
-        total = f"{value}/sum"
-        self._add(helper.make_node("ReduceSumSquare", [value], [total], keepdims=0))
-        return total
 
     def _add(self, node: NodeProto) -> None:
         self.model.graph.node.append(node)
+
+
+class _Measurement:
+    """The nodes that sum up squares of one value, and of its differences to others.
+
+    All is done in float64, in which squares of float32 neither overflow nor vanish.
+
+    Attributes:
+        nodes: What has to be added to the graph.
+        signal: The sum of the value's squares.
+    """
+
+    def __init__(self, prefix: str, value: str) -> None:
+        self.nodes: list[NodeProto] = []
+        self._prefix = prefix
+        self._original = self._double(value)
+        self.signal = self._sum_of_squares(self._original)
+
+    def noise(self, other: str) -> str:
+        """The sum of the squared differences to another value."""
+        pair = [self._original, self._double(other)]
+        return self._sum_of_squares(self._added("difference", other, helper.make_node("Sub", pair, [])))
+
+    def _double(self, value: str) -> str:
+        return self._added("double", value, helper.make_node("Cast", [value], [], to=TensorProto.DOUBLE))
+
+    def _sum_of_squares(self, value: str) -> str:
+        return self._added("sum", value, helper.make_node("ReduceSumSquare", [value], [], keepdims=0))
+
+    def _added(self, label: str, value: str, node: NodeProto) -> str:
+        """The name of what a node makes of a value."""
+        name = f"{self._prefix}/{label}/{value}"
+        node.output[:] = [name]
+        self.nodes.append(node)
+        return name
 
 
 def _reads(node: NodeProto, names: Mapping[str, str]) -> bool:
