@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aimet_hooks.quantization.quantizer import Doubles
     from aimet_hooks.quantization.streaming_histogram import Counts
 
-FIGURES = ("min", "max", "mean", "std", *QUANTILES, "zeros", "sqnr_asymmetric", "clip", "sqnr_clipped")
+FIGURES = ("min", "max", "mean", "std", *QUANTILES, "zeros", "sqnr_asymmetric", "best_clip", "sqnr_clipped")
 COLUMNS = ("node", "op_type", "shape", "count", "non_finite", *FIGURES)
 
 
@@ -43,8 +43,8 @@ class ActivationReport:
               that the percentile falls on;
             * ``zeros``: share of the values that are zero;
             * ``sqnr_asymmetric``: SQNR in dB on the asymmetric grid from ``min`` to ``max`` with one scale;
-            * ``clip``: the c for which the symmetric grid from -c to c, values beyond it becoming its ends, has the
-              least noise: a multiple of 1/64 of the largest magnitude;
+            * ``best_clip``: the c for which the symmetric grid from -c to c has the least noise, values beyond it
+              becoming its ends: a multiple of 1/64 of the largest magnitude;
             * ``sqnr_clipped``: SQNR in dB on that grid. Both are expected values, from the histogram: see
               ``aimet_hooks.quantization.expected_noise``. At most 200, which is no noise; NaN if all values are zero.
         histograms: By tensor, counts (bins,) int64 and edges (bins + 1,) float64 of bins of one width. Edges are

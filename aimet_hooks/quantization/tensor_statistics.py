@@ -51,7 +51,7 @@ class TensorStatistics:
         """The columns of the tensor's row, NaN where they are undefined; never infinite."""
         found, cells = self.histogram, self.histogram.cells()
         if not found.count:
-            unknown = ("min", "max", "mean", "std", *QUANTILES, "zeros", "sqnr_asymmetric", "clip", "sqnr_clipped")
+            unknown = ("min", "max", "mean", "std", *QUANTILES, "zeros", "sqnr_asymmetric", "best_clip", "sqnr_clipped")
             return dict.fromkeys(unknown, np.nan)
         asymmetric = expected_noise(cells, grid_between(found.low, found.high, bitwidth=bitwidth, symmetric=False))
         clip, clipped = best_clip(cells, max(-found.low, found.high), bitwidth=bitwidth)
@@ -63,7 +63,7 @@ class TensorStatistics:
             **dict(zip(QUANTILES, found.quantiles(list(QUANTILES.values())), strict=True)),
             "zeros": found.zeros / found.count,
             "sqnr_asymmetric": float(sqnr(self._squares, asymmetric)),
-            "clip": clip,
+            "best_clip": clip,
             "sqnr_clipped": float(sqnr(self._squares, clipped)),
         }
 

@@ -69,7 +69,7 @@ class OnnxActivations:
         """
         chosen = set(names)
         made = [tensor.name for tensor in self.tensors if tensor.node and tensor.name in chosen]
-        session = self._session(made, self._settings.options)
+        session = self._session(made, self._settings.options or session_options.unplanned())
         for at, feed in enumerate(self._feeds.batches(inputs)):
             yield from ((name, values) for name, values in feed.items() if name in chosen)
             found = run(session, made, feed, self._name, at)
@@ -93,9 +93,7 @@ class OnnxActivations:
         inputs = [ObservedTensor(value.name, "", "Input") for value in session.get_inputs()]
         return [tensor for tensor in (*inputs, *made) if tensor.name in floats]
 
-    def _session(
-        self, names: Iterable[str], options: onnxruntime.SessionOptions | None
-    ) -> onnxruntime.InferenceSession:
+    def _session(self, names: Iterable[str], options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
         """A session that gives these tensors beside the model's outputs; onnxruntime infers their types."""
         model = copy_without(self._store.model, ("output",))
         outputs = {value.name: value for value in self._store.model.graph.output}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from onnx import NodeProto, TensorProto, helper
 
 from aimet_hooks.adapters.observed import OutputNoise
-from aimet_hooks.adapters.onnx_graph import sessions
+from aimet_hooks.adapters.onnx_graph import session_options, sessions
 from aimet_hooks.adapters.onnx_graph.activations import run
 from aimet_hooks.adapters.onnx_graph.feeds import Feeds
 from aimet_hooks.adapters.onnx_graph.graph_index import GraphIndex
@@ -43,7 +43,8 @@ def output_noise(
     try:
         feeds = Feeds(store.model.graph)
         built = _Comparison(store.model, weights, changed)
-        session = sessions.opened(store, built.model, settings, name_of(model), settings.options)
+        options = settings.options or session_options.unplanned()
+        session = sessions.opened(store, built.model, settings, name_of(model), options)
         sums = dict.fromkeys(built.outputs, 0.0)
         for at, feed in enumerate(feeds.batches(inputs)):
             found = run(session, built.outputs, feed, name_of(model), at)
