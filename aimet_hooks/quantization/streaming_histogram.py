@@ -74,7 +74,9 @@ class StreamingHistogram:
             return
         self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
         self._widen()
-        places = np.floor(np.ldexp(values, -self._exponent)).astype(np.int64) - self._first
+        places = np.floor(np.ldexp(values, -self._exponent)).astype(np.int64)
+        np.minimum(places, -1, out=places, where=values < 0)  # those that became zero on the way
+        places -= self._first
         self._counts += np.bincount(places, minlength=CELLS)
         with np.errstate(over="ignore"):
             self._sums += np.bincount(places, weights=values, minlength=CELLS)
@@ -168,4 +170,5 @@ def _placed(low: float, high: float) -> tuple[int, int]:
 
 def _cell(value: float, exponent: int) -> int:
     """The number of the cell that a value lies in, the cell 0 beginning at zero."""
-    return int(np.floor(np.ldexp(value, -exponent)))
+    cell = int(np.floor(np.ldexp(value, -exponent)))
+    return min(cell, -1) if value < 0 else cell

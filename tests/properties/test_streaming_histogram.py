@@ -16,7 +16,14 @@ FLOATS = st.one_of(
     st.floats(-10, 10, width=32),
     st.sampled_from([0.0, -0.0, 1.0, 2.0**-149, 65504.0]),
 )
-VALUES = hnp.arrays(np.float32, st.integers(1, 200), elements=FLOATS)
+SIZES = st.integers(1, 200)
+DOUBLES = st.one_of(
+    st.floats(-(2.0**1000), 2.0**1000), st.sampled_from([-(2.0**-1074), 2.0**-1074, -(2.0**-1022), 2.0**1000])
+)
+VALUES = st.one_of(
+    hnp.arrays(np.float32, SIZES, elements=FLOATS),
+    hnp.arrays(np.float64, SIZES, elements=DOUBLES),
+)
 SHARES = list(QUANTILES.values())
 
 

@@ -311,6 +311,35 @@ def test_ranges_are_those_of_the_calibrator(tmp_path: Path) -> None:
         np.testing.assert_allclose(ranges.loc[name, ["min", "max"]].astype(float), [low, high], rtol=1e-5, atol=1e-6)
 
 
+def test_percentiles_are_those_of_the_calibrator(tmp_path: Path) -> None:
+    """It gives the edges of bins of its own, of which there are 2048 from the smallest to the largest value."""
+    x = images()
+    calibrator = create_calibrator(
+        str(demo.model_path()),
+        augmented_model_path=str(tmp_path / "augmented.onnx"),
+        calibrate_method=CalibrationMethod.Percentile,
+        extra_options={"symmetric": False, "num_bins": 2048, "percentile": 99.8},
+    )
+    calibrator.collect_data(Reader({"image": x}))
+    ranges = analyze_activations(demo.model_path(), x).ranges
+    for name, data in calibrator.compute_data().items():
+        row = ranges.loc[name]
+        bin_width = (row["max"] - row["min"]) / 2048
+        theirs = [float(value) for value in data.range_value]
+        np.testing.assert_allclose(row[["q0.1", "q99.9"]].astype(float), theirs, rtol=0, atol=2 * bin_width)
+
+
+def test_sequences_are_left_out_and_refused_as_inputs() -> None:
+    nodes = [node("SplitToSequence", "x", "parts", "split"), node("ConcatFromSequence", "parts", "y", "join", axis=0)]
+    model = network(nodes, inputs={"x": (2, 4)})
+    assert list(analyze_activations(model, array(2, 4)).ranges.index) == ["x", "y"]
+    sequence = helper.make_tensor_sequence_value_info("parts", TensorProto.FLOAT, None)
+    fed = helper.make_model(helper.make_graph(nodes[1:], "fed", [sequence], list(model.graph.output)))
+    fed.opset_import[0].version, fed.ir_version = 17, 8
+    with pytest.raises(UsageError, match="input 'parts' of the model is no tensor"):
+        analyze_activations(fed, [array(2, 4)])
+
+
 def test_sqnr_is_the_qdq_error_of_onnxruntime(tmp_path: Path) -> None:
     """Of the input, the one tensor that its quantized model has unchanged: float32 scales, and every value counted."""
     model = network([node("MatMul", "x w", "y", "product")], {"w": array(4, 3)}, inputs={"x": ("N", 4)})

@@ -14,6 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantFormat, QuantType, qdq_loss_debug, quantize_static
 
 from aimet_hooks import UsageError, compare_quantized, demo
+from aimet_hooks.adapters.onnx_graph import output_noise
+from aimet_hooks.adapters.onnx_graph.stored import OnnxWeights
 from aimet_hooks.adapters.stored_weights import stored_weights
 from aimet_hooks.quantization.quantizer import quantize_dequantize
 from tests.unit.adapters.onnx_networks import array, network, node, quiet, run
@@ -211,6 +213,18 @@ def test_what_is_undefined_is_nan_and_no_noise_is_200() -> None:
         assert frame[["local_sqnr", "accumulated_sqnr"]].isna().all(axis=None)
     bad = network(nodes, {"w": np.array([[1, np.nan], [0, 1]], np.float32)}, inputs={"x": ("N", 2)})
     assert compare_quantized(bad, array(3, 2))["local_sqnr"].isna().all()
+
+
+def test_layers_are_measured_first_to_last() -> None:
+    """ONNX Runtime starts with the last end of a graph: in another order it holds the tensors of all layers."""
+    weights = OnnxWeights(onnx_network())
+    made = output_noise._Comparison(onnx_network(), weights, lambda weight: weight).model.graph
+    sums = [made_by.output[0] for made_by in made.node if made_by.op_type == "ReduceSumSquare"]
+    ends = [
+        next(layer.name for layer in weights.layers if name.endswith(f"/{weights.output(layer.name)}"))
+        for name in reversed(sums)
+    ]
+    assert list(dict.fromkeys(ends)) == [layer.name for layer in weights.layers]
 
 
 def test_a_model_without_layers_has_no_rows() -> None:
