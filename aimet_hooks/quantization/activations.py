@@ -70,9 +70,9 @@ def analyze_activations(
 
     Every float tensor that depends on the input is there: the inputs of the graph, and what the nodes of its main graph
     make, float16, float32 or float64. Constants, integers and tensors inside the graphs of If, Loop and Scan are
-    not. The model runs once a batch, and of a batch nothing is kept but counts: figures do not depend on how samples
-    are divided into batches, and memory only on the size of one batch. It has to hold all chosen tensors of one
-    batch; smaller batches, or fewer ``tensors``, need less.
+    not. The model runs once a batch, and of a batch nothing is kept but counts: how samples are divided into batches
+    changes figures by rounding only, and memory depends on the size of one batch. It has to hold all chosen tensors of
+    one batch; smaller batches, or fewer ``tensors``, need less.
 
     Args:
         model: An ``onnx.ModelProto`` or the path of an ``.onnx`` file. It stays as it is.
