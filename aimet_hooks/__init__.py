@@ -32,7 +32,14 @@ if TYPE_CHECKING:
     from aimet_hooks.hookspecs import hookimpl
     from aimet_hooks.layer_options import LayerOptions
     from aimet_hooks.planning import plan
-    from aimet_hooks.quantization import ProblematicLayer, analyze_weight_ranges, find_problematic_layers
+    from aimet_hooks.quantization import (
+        ActivationReport,
+        ProblematicLayer,
+        analyze_activations,
+        analyze_weight_ranges,
+        compare_quantized,
+        find_problematic_layers,
+    )
     from aimet_hooks.result import CompressionResult, load_compressed
     from aimet_hooks.saved_run import SavedRun, SavedSelection, load_run
     from aimet_hooks.schemes import SpatialSvd, WeightSvd
@@ -46,8 +53,11 @@ _HOMES = {
     "plan": "planning",
     "hookimpl": "hookspecs",
     "LayerOptions": "layer_options",
+    "ActivationReport": "quantization",
     "ProblematicLayer": "quantization",
+    "analyze_activations": "quantization",
     "analyze_weight_ranges": "quantization",
+    "compare_quantized": "quantization",
     "find_problematic_layers": "quantization",
     "CompressionResult": "result",
     "load_compressed": "result",
@@ -76,6 +86,7 @@ _MODULES = ("demo", "errors", "evals", "testing")
 """Modules that are used as ``aimet_hooks.evals``, without an import of their own."""
 
 __all__ = [
+    "ActivationReport",
     "AimetHooksError",
     "CompressionResult",
     "EvaluationError",
@@ -97,7 +108,9 @@ __all__ = [
     "VisualizeCompression",
     "WeightSvd",
     "__version__",
+    "analyze_activations",
     "analyze_weight_ranges",
+    "compare_quantized",
     "compress_model",
     "find_problematic_layers",
     "hookimpl",

@@ -1,7 +1,17 @@
-"""What becomes of a network's weights when they are quantized: ranges, noise, and the layers that will break."""
+"""What becomes of a network's weights and activations when they are quantized: ranges, noise, and what will break."""
 
+from aimet_hooks.quantization.activations import ActivationReport, analyze_activations
 from aimet_hooks.quantization.layer_summary import summarize_weight_ranges
 from aimet_hooks.quantization.problematic import ProblematicLayer, find_problematic_layers
+from aimet_hooks.quantization.quantized_outputs import compare_quantized
 from aimet_hooks.quantization.weight_ranges import analyze_weight_ranges
 
-__all__ = ["ProblematicLayer", "analyze_weight_ranges", "find_problematic_layers", "summarize_weight_ranges"]
+__all__ = [
+    "ActivationReport",
+    "ProblematicLayer",
+    "analyze_activations",
+    "analyze_weight_ranges",
+    "compare_quantized",
+    "find_problematic_layers",
+    "summarize_weight_ranges",
+]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aimet_hooks.adapters.stored_weights import stored_weights
-from aimet_hooks.errors import UnknownNameError, UsageError, nearest
 from aimet_hooks.quantization.channel_statistics import channel_statistics
+from aimet_hooks.quantization.names import matching
 from aimet_hooks.quantization.noise import noise_on
 from aimet_hooks.quantization.quantizer import check_bitwidth, grid_of
 
@@ -91,17 +90,7 @@ def select(layers: Sequence[StoredLayer], names: Iterable[str] | None) -> list[S
         UnknownNameError: If one matches nothing.
         UsageError: If one is no string.
     """
-    if names is None:
-        return list(layers)
-    known = [layer.name for layer in layers]
-    chosen: set[str] = set()
-    for name in [names] if isinstance(names, str) else names:
-        if not isinstance(name, str):
-            raise UsageError(f"layers holds a {type(name).__name__}; give names of layers or patterns, as 'block1.*'")
-        found = {name} & {*known} or {other for other in known if fnmatchcase(other, name)}
-        if not found:
-            raise UnknownNameError(f"layers has {name!r}, which is no layer with weights{nearest(name, known)}")
-        chosen |= found
+    chosen = matching(names, [layer.name for layer in layers], option="layers", what="layer with weights")
     return [layer for layer in layers if layer.name in chosen]
 
 

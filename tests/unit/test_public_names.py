@@ -13,6 +13,7 @@ import aimet_hooks
 from aimet_hooks import testing
 
 PUBLIC = [
+    "ActivationReport",
     "AimetHooksError",
     "CompressionResult",
     "EvaluationError",
@@ -34,7 +35,9 @@ PUBLIC = [
     "VisualizeCompression",
     "WeightSvd",
     "__version__",
+    "analyze_activations",
     "analyze_weight_ranges",
+    "compare_quantized",
     "compress_model",
     "find_problematic_layers",
     "hookimpl",

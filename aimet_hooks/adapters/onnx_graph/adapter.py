@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import onnx
 import onnxruntime
 
-from aimet_hooks.adapters.onnx_graph import session_options
+from aimet_hooks.adapters.onnx_graph import session_options, sessions
 from aimet_hooks.adapters.onnx_graph.example import Example
 from aimet_hooks.adapters.onnx_graph.graph_index import GraphIndex
-from aimet_hooks.adapters.onnx_graph.reading import read
+from aimet_hooks.adapters.onnx_graph.reading import name_of, read
 from aimet_hooks.adapters.onnx_graph.rewrite import rewritten
 from aimet_hooks.adapters.onnx_graph.survey import WeightNode, survey
 from aimet_hooks.adapters.onnx_graph.weight_store import WeightStore
-from aimet_hooks.errors import ModelError, UsageError, nearest
+from aimet_hooks.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from aimet_hooks.adapters import ExampleInput, SessionSettings
     from aimet_hooks.factorization import Array, Replacement
@@ -41,10 +41,10 @@ class OnnxAdapter:
     """
 
     def __init__(self, model: onnx.ModelProto | str | Path, example: ExampleInput, session: SessionSettings) -> None:
-        _check_session(session)
+        sessions.check(session)
         source, base = read(model)
         self.trainable = False
-        self.model_name = Path(model).name if isinstance(model, (str, Path)) else source.graph.name or "onnx model"
+        self.model_name = name_of(model)
         self._session = session
         self._store = WeightStore(source, base)
         try:
@@ -124,7 +124,7 @@ class OnnxAdapter:
         return {
             "framework": f"onnxruntime {onnxruntime.__version__}",
             "device": str(onnxruntime.get_device()),
-            "providers": [str(provider) for provider in self._providers],
+            "providers": [str(provider) for provider in sessions.providers(self._session)],
             "threads": options.intra_op_num_threads or "all cores",
         }
 
@@ -137,10 +137,6 @@ class OnnxAdapter:
                 tensor.CopyFrom(whole)
         return model
 
-    @property
-    def _providers(self) -> list[Any]:
-        return list(self._session.providers or ["CPUExecutionProvider"])
-
     def _rewritten(self, replacements: Mapping[str, Replacement]) -> onnx.ModelProto:
         found = [(self._nodes[name], replacement) for name, replacement in replacements.items()]
         return rewritten(self._store.model, self._index, found)
@@ -148,12 +144,7 @@ class OnnxAdapter:
     def _session_of(
         self, model: onnx.ModelProto, options: onnxruntime.SessionOptions | None
     ) -> onnxruntime.InferenceSession:
-        path = self._store.write_graph(model)
-        try:
-            chosen = options or session_options.default()
-            return onnxruntime.InferenceSession(str(path), sess_options=chosen, providers=self._providers)
-        except Exception as error:
-            raise ModelError(f"onnxruntime cannot load {self.model_name}: {error}") from error
+        return sessions.opened(self._store, model, self._session, self.model_name, options)
 
     def _shapes(self, values: Sequence[str]) -> dict[str, tuple[int, ...]]:
         """Shapes of values for the example, from one run with a Shape node on each."""
@@ -205,18 +196,3 @@ class OnnxBuild:
     def evaluated(self) -> contextlib.AbstractContextManager[onnxruntime.InferenceSession]:
         """A session of the result."""
         return self._adapter.replaced(self._replacements)
-
-
-def _check_session(session: SessionSettings) -> None:
-    if session.options is not None and not isinstance(session.options, onnxruntime.SessionOptions):
-        raise UsageError(
-            f"session_options is a {type(session.options).__name__}; give an onnxruntime.SessionOptions, as "
-            "options = onnxruntime.SessionOptions(); options.intra_op_num_threads = 4"
-        )
-    if isinstance(session.providers, str):
-        raise UsageError(f"providers is the string {session.providers!r}; give a list: [{session.providers!r}]")
-    known = onnxruntime.get_available_providers()
-    for provider in session.providers or ():
-        name = provider[0] if isinstance(provider, tuple) else provider
-        if name not in known:
-            raise UsageError(f"providers has {name!r}, which this onnxruntime does not have{nearest(str(name), known)}")

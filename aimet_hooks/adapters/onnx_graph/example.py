@@ -43,7 +43,7 @@ class Example:
     def _feeds(self, example: ExampleInput) -> dict[str, npt.NDArray[Any]]:
         if example.values is not None:
             given = self._named(example.values) if isinstance(example.values, Mapping) else self._listed(example.values)
-            return {name: _as_declared(given[name], value) for name, value in self._inputs.items()}
+            return {name: as_declared(given[name], value) for name, value in self._inputs.items()}
         if example.shape is None:
             return {name: _made_up(self._declared_shape(value), value) for name, value in self._inputs.items()}
         if len(self._inputs) != 1:
@@ -104,7 +104,7 @@ def _made_up(shape: tuple[int, ...], value: ValueInfoProto) -> npt.NDArray[Any]:
     return np.random.default_rng(0).standard_normal(shape).astype(dtype)
 
 
-def _as_declared(given: Any, value: ValueInfoProto) -> npt.NDArray[Any]:
+def as_declared(given: Any, value: ValueInfoProto) -> npt.NDArray[Any]:
     """The user's array or tensor; a float of another size is cast to what the input takes."""
     array = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
     dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import onnxruntime
 
-_FLOATS = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
+FLOATS = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
+"""Types of float tensors that numpy has, as a session names them."""
 
 
 def first_output(session: onnxruntime.InferenceSession, inputs: Any) -> npt.NDArray[Any]:
@@ -42,4 +43,4 @@ def first_output(session: onnxruntime.InferenceSession, inputs: Any) -> npt.NDAr
 
 
 def _cast(value: npt.NDArray[Any], kind: str) -> npt.NDArray[Any]:
-    return value.astype(_FLOATS[kind]) if kind in _FLOATS and value.dtype != _FLOATS[kind] else value
+    return value.astype(FLOATS[kind]) if kind in FLOATS and value.dtype != FLOATS[kind] else value

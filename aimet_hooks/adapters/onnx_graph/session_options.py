@@ -33,3 +33,10 @@ def unoptimized() -> onnxruntime.SessionOptions:
     options = with_threads(1)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return options
+
+
+def unplanned() -> onnxruntime.SessionOptions:
+    """For large tensors as outputs: a plan of memory from the first run would be held beside that run's memory."""
+    options = default()
+    options.enable_mem_pattern = False
+    return options

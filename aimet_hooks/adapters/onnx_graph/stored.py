@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import NodeProto, TensorProto, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from aimet_hooks.adapters.onnx_graph import external_data, operators
 from aimet_hooks.adapters.onnx_graph.graph_index import GraphIndex
@@ -57,13 +57,37 @@ class OnnxWeights:
         """From the edges of the graph."""
         return partners(self._model.graph, self._index, self.layers, self._places)
 
+    def output(self, layer: str) -> str:
+        """The value that a layer makes."""
+        return str(self._model.graph.node[self._places[layer]].output[0])
+
+    def node_with(self, layer: str, weight: Array, name: str) -> tuple[NodeProto, TensorProto]:
+        """A copy of a layer's node that reads another weight, and that weight as the node takes it.
+
+        Args:
+            layer: Name of the layer.
+            weight: Of the shape that ``read`` of the layer gives.
+            name: What the tensor will be called; no value of the graph may be.
+        """
+        node = NodeProto()
+        node.CopyFrom(self._model.graph.node[self._places[layer]])
+        value = weight_value(node, self._index)
+        tensor, turning = self._constant(value)
+        assert tensor is not None  # noqa: S101  # or it would be no layer
+        at = list(node.input).index(value)
+        shape = _turned(np.broadcast_to(np.float32(0), tuple(tensor.dims)), turning).shape
+        positions: Any = np.arange(weight.size).reshape(shape)
+        order = _outputs_first(node, positions, left=at == 0)
+        values = np.empty(weight.size, helper.tensor_dtype_to_np_dtype(tensor.data_type))
+        values[order.ravel()] = weight.ravel()
+        node.input[at] = name
+        return node, numpy_helper.from_array(values.reshape(shape), name)
+
     def _layer(self, place: int, node: NodeProto) -> StoredLayer | None:
         if node.op_type not in (*_CONVOLUTIONS, *_PRODUCTS) or not has_weight(node, self._index):
             return None
         value = weight_value(node, self._index)
-        turning = self._turning(value)
-        stored = turning.input[0] if turning else value
-        tensor = self._tensors.get(self._index.origin(stored), self._index.constant(stored))
+        tensor, turning = self._constant(value)
         if tensor is None or tensor.data_type not in operators.FLOATS or not tensor.dims or 0 in tensor.dims:
             return None
         name = self._index.names[place]
@@ -76,6 +100,12 @@ class OnnxWeights:
             shared_with=next((user for user in self._index.users(value) if user != name), None),
             read=partial(_read, node, tensor, self._base, turning, left=value == node.input[0]),
         )
+
+    def _constant(self, value: str) -> tuple[TensorProto | None, NodeProto | None]:
+        """The tensor that a weight is stored in, its values perhaps left out, and the node that turns it."""
+        turning = self._turning(value)
+        stored = turning.input[0] if turning else value
+        return self._tensors.get(self._index.origin(stored), self._index.constant(stored)), turning
 
     def _turning(self, value: str) -> NodeProto | None:
         """The Transpose node that makes a weight from a stored one."""
@@ -91,8 +121,16 @@ def _header(tensor: TensorProto) -> TensorProto:
 def _read(node: NodeProto, tensor: TensorProto, base: Path | None, turning: NodeProto | None, *, left: bool) -> Array:
     stored = numpy_helper.to_array(external_data.inlined(tensor, base))
     values: Array = stored.astype(np.float64 if stored.dtype == np.float64 else np.float32, copy=False)
-    if turning is not None:
-        values = np.transpose(values, attribute(turning, "perm", None))
+    return _outputs_first(node, _turned(values, turning), left=left)
+
+
+def _turned(values: Array, turning: NodeProto | None) -> Array:
+    """A stored weight as the node takes it."""
+    return values if turning is None else np.transpose(values, attribute(turning, "perm", None))
+
+
+def _outputs_first(node: NodeProto, values: Array, *, left: bool) -> Array:
+    """A weight as the node takes it, (out, in / groups, *kernel)."""
     if node.op_type == "ConvTranspose":
         return outputs_first(values, attribute(node, "group", 1))
     return values if node.op_type in _CONVOLUTIONS else _product_outputs_first(node, values, left=left)
