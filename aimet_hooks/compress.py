@@ -77,7 +77,8 @@ def compress_model(
         eval_callback: Called with the native model (module in eval mode under no_grad, or
             ``onnxruntime.InferenceSession``); returns one real number, or a dict with "score" and other numbers to
             show beside it. One with a method ``remember_original(native_model)`` sees the original first.
-            The original is evaluated twice, once with a ``ManualSelection``: how far the two differ is the noise.
+            The original is evaluated twice, how far the two differ is the noise; once with a ``ManualSelection``, and
+            with a ``full_eval_callback``, whose noise is not that of the cells.
         input_shape: Shape of the input, the batch first; optional where an ONNX model declares it.
         example_inputs: In its place the values: tensor or array, tuple, or dict by input name.
         compress_scheme: ``SpatialSvd(...)``, ``WeightSvd(...)``, or "spatial_svd", "weight_svd".

@@ -110,7 +110,7 @@ def on_layer_skipped(event: events.LayerSkipped, run: RunState) -> None:
 
 @hookspec
 def on_baseline_score(event: events.BaselineScored, run: RunState) -> None:
-    """The original model has been evaluated: twice where there is a table, once where the ratios are given by hand.
+    """The original model has been evaluated: twice where cells are scored by the same callback, else once.
 
     Fires when:
         After the layers that are skipped are known, before the exploration.

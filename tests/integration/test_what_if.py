@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from torch import nn
 
 from aimet_hooks import (
     GreedySelection,
@@ -15,6 +18,7 @@ from aimet_hooks import (
     ManualSelection,
     compress_model,
     demo,
+    hookimpl,
     load_run,
 )
 from aimet_hooks.cli import main
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
+    from aimet_hooks.events import LayerCompressed
     from aimet_hooks.strategies import TableSelection
     from tests.integration.servers import PlainServer
 
@@ -41,8 +46,7 @@ def compress_demo(results_dir: Path, selection: TableSelection | ManualSelection
         layers_to_ignore=[demo.HEAD],
         selection=selection,
         results_dir=results_dir,
-        plugins=["bokeh"],
-        **arguments,
+        **({"plugins": ["bokeh"]} | arguments),
     )
 
 
@@ -245,6 +249,108 @@ def test_on_a_live_page_every_viewer_tries_for_himself(
     third = open_tab(plain_server.page)
     wait_for(third, "data('curves').xs.length > 0")
     assert shown(other) == shown(third) == before
+
+
+class Pausing:
+    """A plugin that keeps the run at its first compressed layer until it is let go."""
+
+    def __init__(self) -> None:
+        self.reached, self.go = threading.Event(), threading.Event()
+
+    @hookimpl
+    def on_layer_compressed(self, event: LayerCompressed) -> None:
+        self.reached.set()
+        self.go.wait(60)
+
+
+def test_a_try_outlives_what_the_run_draws_and_ends_with_the_next_run(
+    plain_server: PlainServer, open_tab: Callable[[str], Page], tmp_path: Path
+) -> None:
+    tab, pausing = open_tab(plain_server.page), Pausing()
+    options: dict[str, Any] = {"visualization_url": plain_server.url, "plugins": ["bokeh", pausing]}
+    run = threading.Thread(
+        target=compress_demo, args=(tmp_path / "a", GreedySelection(target_comp_ratio=0.5)), kwargs=options
+    )
+    run.start()
+    assert pausing.reached.wait(60)
+    wait_for(tab, "data('choices').layer.length === 8")
+    lock(tab, "stem")
+    move(tab, 0.3)
+    wait_for(tab, f"{WORDS}.includes('1 locked')")
+    tried = shown(tab)
+    pausing.go.set()
+    run.join()
+    wait_for(tab, "model('header').text.includes('>done<')")
+    assert shown(tab) == outlined(tab) == tried
+    compress_demo(tmp_path / "b", KnapsackSelection(target_comp_ratio=0.4), **options)
+    wait_for(tab, f"model('header').text.includes('>done<') && {WORDS}.includes('Move the slider')")
+    wait_for(tab, "data('budget_what_if').x.length === 0 && model('choices').selected.indices.length === 0")
+    assert shown(tab) == load_run(tmp_path / "b").select(target_comp_ratio=0.4).comp_ratios
+    assert "What if:" not in visible_text(tab)
+
+
+def test_what_is_copied_is_what_is_shown_after_a_refusal_and_after_a_lock(run: Path, tab: Page) -> None:
+    move(tab, 0.9)
+    wait_for(tab, f"{WORDS}.includes('What if')")
+    locked = ("block1.conv1", "block1.conv2", "block2.conv1")
+    for layer in locked:
+        lock(tab, layer)
+    wait_for(tab, f"{WORDS}.includes('3 locked')")
+    move(tab, 0.2)
+    wait_for(tab, f"{WORDS}.includes('cannot be reached with 3 locked')")
+    tab.get_by_role("button", name="Copy this choice").click()
+    wait_for(tab, "model('what_if_copy').label === 'Copied'")
+    select, _ = (line for line in str(tab.evaluate("navigator.clipboard.readText()")).splitlines() if "# aimet" in line)
+    assert "--target 0.9 " in select
+    ratios = {layer: shown(tab)[layer] for layer in locked}
+    assert shown(tab) == load_run(run).select(target_comp_ratio=0.9, locked=ratios).comp_ratios
+    tab.get_by_role("button", name="Back to the run's choice").click()
+    wait_for(tab, f"{WORDS}.includes('Move the slider')")
+    lock(tab, "block1.conv1")
+    wait_for(tab, "!model('what_if_reset').disabled")
+
+
+def test_the_reason_follows_the_ratio(tab: Page) -> None:
+    rows = tab.locator(".slick-row", has=tab.locator(".ratio"))
+    rows.filter(has=tab.get_by_text("block1.conv2", exact=True)).locator(".ratio").click()
+    wait_for(tab, "model('choice_why').text.includes('at ratio')")
+    before = tab.evaluate("Bokeh.documents[0].get_model_by_name('choice_why').text")
+    move(tab, 0.9)
+    wait_for(tab, f"model('choice_why').text !== {json.dumps(before)}")
+
+
+def test_names_with_line_breaks_stay_on_their_line(tmp_path: Path, browser: Browser) -> None:
+    name = "new\nimport os"
+    model = nn.Sequential()
+    model.add_module(name, nn.Conv2d(8, 8, 3))
+    compress_model(
+        model,
+        lambda module: 0.9,
+        input_shape=(1, 8, 8, 8),
+        selection=GreedySelection(target_comp_ratio=0.6),
+        results_dir=tmp_path,
+        plugins=["bokeh"],
+    )
+    context = browser.new_context()
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab = context.new_page()
+    tab.goto((tmp_path / "report.html").as_uri())
+    wait_for(tab, "data('curves').xs.length > 0")
+    move(tab, 0.8)
+    wait_for(tab, f"{WORDS}.includes('What if')")
+    tab.locator(".slick-row", has=tab.locator(".ratio")).locator(".slick-cell.l0").click()
+    wait_for(tab, f"{WORDS}.includes('1 locked')")
+    tab.get_by_role("button", name="Copy this choice").click()
+    wait_for(tab, "model('what_if_copy').label === 'Copied'")
+    copied = str(tab.evaluate("navigator.clipboard.readText()"))
+    names: dict[str, Any] = {"ManualSelection": ManualSelection}
+    exec(copied, names)  # noqa: S102 -- it is what a user pastes
+    assert list(names["selection"].comp_ratios) == [name]
+    (select,) = (line for line in copied.splitlines() if line.startswith("# aimet-hooks select"))
+    locks = "printf '%s|' " + select.partition("--lock ")[2]
+    words = subprocess.run(["bash", "-c", locks], capture_output=True, text=True, check=True).stdout
+    assert words.startswith(f"{name}=0.")
+    context.close()
 
 
 def test_there_is_no_slider_without_a_table(tmp_path: Path, open_tab: Callable[[str], Page]) -> None:
