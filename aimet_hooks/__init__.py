@@ -32,7 +32,14 @@ if TYPE_CHECKING:
     from aimet_hooks.hookspecs import hookimpl
     from aimet_hooks.layer_options import LayerOptions
     from aimet_hooks.planning import plan
-    from aimet_hooks.quantization import ProblematicLayer, analyze_weight_ranges, find_problematic_layers
+    from aimet_hooks.quantization import (
+        ProblematicLayer,
+        analyze_weight_ranges,
+        find_problematic_layers,
+        visualize_changes_after_optimization,
+        visualize_relative_weight_ranges_to_identify_problematic_layers,
+        visualize_weight_ranges,
+    )
     from aimet_hooks.result import CompressionResult, load_compressed
     from aimet_hooks.saved_run import SavedRun, SavedSelection, load_run
     from aimet_hooks.schemes import SpatialSvd, WeightSvd
@@ -49,6 +56,9 @@ _HOMES = {
     "ProblematicLayer": "quantization",
     "analyze_weight_ranges": "quantization",
     "find_problematic_layers": "quantization",
+    "visualize_changes_after_optimization": "quantization",
+    "visualize_relative_weight_ranges_to_identify_problematic_layers": "quantization",
+    "visualize_weight_ranges": "quantization",
     "CompressionResult": "result",
     "load_compressed": "result",
     "SavedRun": "saved_run",
@@ -105,6 +115,9 @@ __all__ = [
     "load_run",
     "plan",
     "start_bokeh_server_session",
+    "visualize_changes_after_optimization",
+    "visualize_relative_weight_ranges_to_identify_problematic_layers",
+    "visualize_weight_ranges",
 ]
 
 
