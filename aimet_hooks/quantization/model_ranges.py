@@ -1,4 +1,4 @@
-"""All that is known of a model's weight ranges, and of two models' side by side: plain tables for whoever draws them."""
+"""All that is known of a model's weight ranges, and of two models' side by side: plain tables to be drawn."""
 
 from __future__ import annotations
 

@@ -139,6 +139,8 @@ class LiveLayout:
             document.remove_root(page)
         document.add_root(root)
         document.title = pages.title_of(root)
+        # a tab whose server is gone keeps what it shows; by itself it would put an empty page in its place
+        document.config.update(reconnect_session=False, notify_connection_status=False)
         connection.roundtrip(PUSH)
 
     def _check_token(self) -> None:

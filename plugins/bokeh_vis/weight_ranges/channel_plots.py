@@ -5,9 +5,10 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from bokeh.models import ColumnDataSource, CustomJS, HoverTool
+from bokeh.models import ColumnDataSource, CustomJS, HoverTool, Range1d
 from bokeh.models.annotations import Legend, LegendItem
 from bokeh.models.tickers import BasicTicker
+from bokeh.models.widgets.groups import CheckboxGroup
 
 from aimet_hooks.quantization.problematic import WIDE_CHANNEL
 from bokeh_vis import markup, plots, theme
@@ -15,14 +16,17 @@ from bokeh_vis.parts import Parts
 from bokeh_vis.weight_ranges import numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
-    from bokeh.models import Column, GlyphRenderer, InlineStyleSheet, LayoutDOM
+    from bokeh.models import Column, InlineStyleSheet, LayoutDOM
+    from bokeh.models.renderers import GlyphRenderer
+    from bokeh.models.widgets.tables import DataTable
     from bokeh.plotting import figure
 
     from aimet_hooks.quantization.model_ranges import ModelRanges, RangeChanges
 
+CUT, CUT_LABEL = "cut_off", "Cut off channels that stand out, to see the others"
 ALL, FIGURE, SHOWN, MARKS, WORDS, MORE = (
     *("channels", "channel_figure", "shown_channels", "channel_marks", "channel_words", "more_layers"),
 )
@@ -46,21 +50,22 @@ LABELS = {
 TOOLS = "pan,box_zoom,wheel_zoom,reset,save"
 
 
-def build_ranges(layers: ColumnDataSource, ranges: ModelRanges, sheet: InlineStyleSheet) -> Column:
+def build_ranges(table: DataTable, ranges: ModelRanges, sheet: InlineStyleSheet) -> Column:
     """Range, quartiles and mean of every channel.
 
     Args:
-        layers: Of the table, whose ticked rows are shown; its column ``row`` has their places in the model.
+        table: Of the layers; its ticked rows are shown, and its column ``row`` has their places in the model.
         ranges: What is shown.
         sheet: Of the page.
     """
     everything = {field: numbers.packed(ranges.channels[field].to_numpy()) for field in RANGES}
     made = [_ranges_plot(number) for number in range(PLOTS)]
-    words = "Every bar is a channel: from its smallest to its largest weight, the middle half of them darker."
-    return _card("Channels", words, layers, ranges.layers, everything, made, sheet)
+    words = "Every bar is a channel, from its smallest to its largest weight, the middle half of them darker."
+    heading = markup.heading("Channels", words)
+    return _card(heading, table, ranges.layers, everything, made, sheet=sheet)
 
 
-def build_changes(layers: ColumnDataSource, changed: RangeChanges, sheet: InlineStyleSheet) -> Column:
+def build_changes(table: DataTable, changed: RangeChanges, sheet: InlineStyleSheet) -> Column:
     """Old and new range and mean of every channel; arguments as for ``build_ranges``."""
     states = (("old", changed.old), ("new", changed.new))
     everything = {
@@ -70,22 +75,22 @@ def build_changes(layers: ColumnDataSource, changed: RangeChanges, sheet: Inline
     }
     made = [_changes_plot(number) for number in range(PLOTS)]
     words = "Every channel from its smallest to its largest weight: wide and grey before, narrow and blue after."
-    return _card("Channels, before and after", words, layers, changed.old.layers, everything, made, sheet)
+    heading = markup.heading("Channels, before and after", words)
+    return _card(heading, table, changed.old.layers, everything, made, sheet=sheet)
 
 
 def _card(
-    title: str,
-    words: str,
-    layers: ColumnDataSource,
+    heading: str,
+    table: DataTable,
     summary: pd.DataFrame,
     everything: dict[str, Any],
     made: Sequence[figure],
+    *,
     sheet: InlineStyleSheet,
 ) -> Column:
     counts = [int(count) for count in summary["channels"]]
-    children: list[LayoutDOM] = [
-        theme.words("channels_heading", sheet, f'{markup.heading(title)}<p class="muted">{words}</p>')
-    ]
+    cut = CheckboxGroup(name=CUT, labels=[CUT_LABEL], active=[], visible=bool(counts), stylesheets=[sheet])
+    children: list[LayoutDOM] = [theme.words("channels_heading", sheet, heading), cut]
     for number, plot in enumerate(made):
         children += [theme.words(f"{WORDS}_{number}", sheet), plot]
         plot.visible = number == 0 and bool(counts)
@@ -94,7 +99,8 @@ def _card(
     parts = Parts(card)
     pick = CustomJS(
         args={
-            "layers": layers,
+            "table": table,
+            "layers": table.source,
             "channels": ColumnDataSource(name=ALL, data=everything),
             "begins": [0, *accumulate(counts)][: len(counts)],
             "counts": counts,
@@ -102,13 +108,15 @@ def _card(
             "words": [child for child in children if child.name and child.name.startswith(WORDS)],
             "shown": [parts.get(f"{SHOWN}_{number}", ColumnDataSource) for number in range(PLOTS)],
             "marks": [parts.get(f"{MARKS}_{number}", ColumnDataSource) for number in range(PLOTS)],
+            "cut": cut,
             "more": children[-1],
             "wide": WIDE_CHANNEL,
             "colours": [BLUE, ORANGE],
         },
-        code=theme.scripts("channel_plots.js"),
+        code=theme.scripts("fit.js", "channel_plots.js"),
     )
-    layers.selected.js_on_change("indices", pick)
+    table.source.selected.js_on_change("indices", pick)
+    cut.js_on_change("active", pick)
     made[0].js_on_change("inner_width", pick)
     return card
 
@@ -163,7 +171,9 @@ def _changes_plot(number: int) -> figure:
     }
     _add_mark(plot, number)
     names = {"old": "before", "new": "after"}
-    items = {f"{names[state]}: smallest to largest weight": [bar] for state, bar in bars.items()}
+    items: dict[str, list[GlyphRenderer[Any]]] = {
+        f"{names[state]}: smallest to largest weight": [bar] for state, bar in bars.items()
+    }
     items |= {f"{names[state]}: mean": [mean] for state, mean in means.items()}
     _add_legend(plot, items)
     tips = [(f"{LABELS[field]}: before, after", f"@tip_old_{field}, @tip_new_{field}") for field in CHANGES]
@@ -179,16 +189,17 @@ def _plot(number: int, fields: Sequence[str]) -> tuple[figure, ColumnDataSource]
     plot = plots.plot(f"{FIGURE}_{number}", x="output channel", y="weight", height=HEIGHT, tools=TOOLS)
     plot.xaxis[0].ticker = BasicTicker(min_interval=1, desired_num_ticks=12)
     plot.xgrid.grid_line_color = None
+    plot.y_range = Range1d(start=-1, end=1)
     return plot, source
 
 
 def _add_mark(plot: figure, number: int) -> None:
     """The channel that stands out, pointed at and named."""
-    empty: dict[str, Any] = {column: [] for column in ("x", "y", "text", "align", "offset")}
+    empty: dict[str, Any] = {column: [] for column in ("x", "y", "text", "text_x", "align", "offset")}
     source = ColumnDataSource(name=f"{MARKS}_{number}", data=empty)
-    plot.scatter("x", "y", source=source, marker="inverted_triangle", size=11, color=ORANGE)
+    plot.scatter("x", "y", source=source, marker="inverted_triangle", size=11, fill_color=ORANGE, line_color=theme.TEXT)
     plot.text(
-        "x",
+        "text_x",
         "y",
         text="text",
         source=source,
@@ -201,7 +212,7 @@ def _add_mark(plot: figure, number: int) -> None:
     )
 
 
-def _add_legend(plot: figure, items: dict[str, Sequence[GlyphRenderer[Any]]]) -> None:
+def _add_legend(plot: figure, items: Mapping[str, Sequence[GlyphRenderer[Any]]]) -> None:
     legend = Legend(
         items=[LegendItem(label=label, renderers=list(drawn)) for label, drawn in items.items()],
         orientation="horizontal",
@@ -213,7 +224,6 @@ def _add_legend(plot: figure, items: dict[str, Sequence[GlyphRenderer[Any]]]) ->
         label_text_font_size="12px",
         glyph_width=16,
         spacing=14,
-        padding=2,
     )
     plot.add_layout(legend, "above")
 

@@ -25,9 +25,9 @@ def ranges(title: str, found: ModelRanges, sheet: InlineStyleSheet) -> Column:
     """Which layers quantization will break."""
     count = len(found.problems)
     sound = "no layer stands out" if len(found.layers) else "no layer has weights"
-    verdict = f"{wording.plural(count, 'layer')} will break" if count else sound
+    verdict = f"{wording.plural(count, 'layer')} would break" if count else sound
     named = _list(found.problems, "")
-    return _card(title, verdict, "failed" if count else "done", _size(found), named, sheet)
+    return _card(title, (verdict, "failed" if count else "done"), _size(found), named, sheet)
 
 
 def changes(changed: RangeChanges, sheet: InlineStyleSheet) -> Column:
@@ -36,12 +36,13 @@ def changes(changed: RangeChanges, sheet: InlineStyleSheet) -> Column:
     solved, broken, left = (states.count(kind) for kind in (change_table.SOLVED, change_table.NEW, change_table.STILL))
     words = [f"{wording.plural(solved, 'layer')} repaired"] if solved else []
     words += [f"{wording.plural(broken, 'layer')} made worse"] if broken else []
-    words += [f"{wording.plural(left, 'layer')} still will break"] if left else []
+    words += [f"{wording.plural(left, 'layer')} still to repair"] if left else []
     verdict = ", ".join(words) or ("no layer breaks, before or after" if states else "nothing can be compared")
-    look = "failed" if broken or left else "done"
+    look = "failed" if broken or left else "done" if states else ""
     also = f" · {wording.plural(len(changed.not_compared), 'layer')} not compared" if changed.not_compared else ""
     named = _list(changed.new.problems, "Still to be done, or new:")
-    return _card("Changes of weight ranges", verdict, look, f"compared: {_size(changed.new)}{also}", named, sheet)
+    size = f"compared: {_size(changed.new)}{also}"
+    return _card("Changes of weight ranges", (verdict, look), size, named, sheet)
 
 
 def _size(found: ModelRanges) -> str:
@@ -66,7 +67,9 @@ def _list(problems: Mapping[str, ProblematicLayer], title: str) -> str:
     return f'{f"<p>{title}</p>" if title else ""}<ul class="problems">{"".join(items)}</ul>'
 
 
-def _card(title: str, verdict: str, look: str, size: str, more: str, sheet: InlineStyleSheet) -> Column:
-    badge = f'<span class="badge {look}">{markup.escaped(verdict)}</span>'
+def _card(title: str, verdict: tuple[str, str], size: str, more: str, sheet: InlineStyleSheet) -> Column:
+    """The card with a verdict, its words and its look."""
+    words, look = verdict
+    badge = f'<span class="badge {look}">{markup.escaped(words)}</span>'
     text = f'<div class="title"><h1>{title}</h1>{badge}</div><div class="subtitle">{markup.escaped(size)}</div>{more}'
     return theme.card(theme.words(NAME, sheet, text), sheet=sheet)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from bokeh.models import Column, InlineStyleSheet
+    from bokeh.models.widgets.tables import DataTable
 
     from aimet_hooks.quantization.model_ranges import ModelRanges
     from aimet_hooks.quantization.problematic import ProblematicLayer
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 SOURCE, TABLE = "layers", "layer_table"
 ROWS_SEEN = 10
 WORDS = (
-    "The worst first. Effective bits: what three quarters of the channels keep at least, with one scale for the layer or one "
-    "for each channel. Relative range: the widest channel's range against the median one. Click a layer to see its "
-    "channels below; tick several to compare them."
+    "The worst first. Effective bits are what three quarters of the channels keep at least: with one scale for the "
+    "whole layer, and with a scale for each channel. The widest channel is given with its range against the median. "
+    "Click a layer to see its channels below; tick several to compare them."
 )
 
 
@@ -42,10 +43,11 @@ def source(ranges: ModelRanges) -> ColumnDataSource:
         "number": [place + 1 for place in order],
         "layer": [layer_name(layer) for layer in table.index],
         "kind": [clean(kind) for kind in table["kind"]],
-        "verdict": ["will break" if problem else "sound" for problem in problems],
+        "verdict": ["breaks" if problem else "sound" for problem in problems],
         "look": ["bad" if problem else "good" for problem in problems],
         "channels": [int(count) for count in table["channels"]],
         "weights": [int(count) for count in table["weights"]],
+        "weights_text": [quantities.count(float(count)) for count in table["weights"]],
         "bits": numbers.column(bits[0]),
         "bits_bar": [share(value, ranges.bitwidth) for value in bits[0]],
         "bits_channel": numbers.column(bits[1]),
@@ -62,37 +64,43 @@ def source(ranges: ModelRanges) -> ColumnDataSource:
     return made
 
 
-def build(layers: ColumnDataSource, ranges: ModelRanges, sheet: InlineStyleSheet) -> Column:
-    """The table with its heading."""
+def build(ranges: ModelRanges, sheet: InlineStyleSheet) -> DataTable:
+    """The table."""
     table = tables.table(
         TABLE,
-        layers,
+        source(ranges),
         [
             tables.column("number", "#", 34, tables.NUMBER),
-            tables.column("layer", "layer", 170, tables.NAME),
-            tables.column("verdict", "verdict", 80, VERDICT),
-            tables.column("kind", "kind", 80),
-            tables.column("channels", "channels", 66, tables.NUMBER),
-            tables.column("weights", "weights", 78, COUNT),
-            tables.column("bits", "bits, one scale", 104, bits_bar("bits_bar")),
-            tables.column("bits_channel", "bits, each its own", 118, bits_bar("bits_channel_bar")),
-            tables.column("widest", "widest channel", 98, tables.NUMBER),
-            tables.column("relative", "relative range", 96, TIMES),
-            tables.column("sqnr", "SQNR (dB)", 74, fixed(1)),
-            tables.column("zeroed", "to zero (%)", 78, fixed(1)),
-            tables.column("advice", "cause and remedy", 210),
+            tables.column("layer", "layer", 184, tables.NAME),
+            tables.column("verdict", "verdict", 82, VERDICT),
+            tables.column("kind", "kind", 90),
+            tables.column("channels", "channels", 74, tables.NUMBER),
+            tables.column("weights", "weights", 74, WEIGHTS),
+            tables.column("bits", "bits, layer", 86, bits_bar("bits_bar")),
+            tables.column("bits_channel", "bits, channel", 98, bits_bar("bits_channel_bar")),
+            tables.column("relative", "widest channel", 112, WIDEST),
+            tables.column("sqnr", "SQNR in dB", 88, fixed(1)),
+            tables.column("zeroed", "to zero", 66, PERCENT),
+            tables.column("advice", "cause and remedy", 220),
         ],
         sheet,
         tick_rows=True,
     )
     table.height, table.visible = tables.height(len(ranges.layers), ROWS_SEEN), len(ranges.layers) > 0
+    return table
+
+
+def card(table: DataTable, sheet: InlineStyleSheet) -> Column:
+    """The table with its heading."""
     heading = f'{markup.heading("Layers")}<p class="muted">{WORDS}</p>'
     return theme.card(theme.words("layers_heading", sheet, heading), table, sheet=sheet)
 
 
 VERDICT = '<div class="state <%- look %>"><%- value %></div>'
-COUNT = '<span class="right"><%- value.toLocaleString("en") %></span>'
-TIMES = '<span class="right"><%- Number(value.toPrecision(3)).toLocaleString("en") %> ×</span>'
+WEIGHTS = '<span class="right"><%- weights_text %></span>'
+TIMES = '<span class="right"><%- Number(value.toPrecision(3)).toLocaleString("en") %> &times;</span>'
+WIDEST = TIMES.replace("<%-", "<%- widest %>: <%-", 1)
+PERCENT = '<span class="right"><%- value.toFixed(1) %> %</span>'
 
 
 def fixed(decimals: int) -> str:

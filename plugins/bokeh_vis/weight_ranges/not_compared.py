@@ -24,7 +24,7 @@ def build(reasons: Mapping[str, str], sheet: InlineStyleSheet) -> list[Column]:
     if not reasons:
         return []
     data = {"layer": [layer_name(layer) for layer in reasons], "reason": [clean(why) for why in reasons.values()]}
-    columns = [tables.column("layer", "layer", 200, tables.NAME), tables.column("reason", "it", 900)]
+    columns = [tables.column("layer", "layer", 200, tables.NAME), tables.column("reason", "why", 900)]
     table = tables.table(TABLE, ColumnDataSource(name=SOURCE, data=data), columns, sheet)
     table.height, table.visible = tables.height(len(reasons), ROWS_SEEN), True
     more = f"{wording.plural(len(reasons), 'layer')} that only one model has, or that changed shape"

@@ -28,11 +28,11 @@ def weight_ranges(ranges: ModelRanges) -> Column:
     """Where the weights of every channel lie."""
 
     def parts(sheet: InlineStyleSheet) -> list[LayoutDOM]:
-        layers = layer_table.source(ranges)
+        table = layer_table.build(ranges, sheet)
         return [
             findings.ranges("Weight ranges", ranges, sheet),
-            layer_table.build(layers, ranges, sheet),
-            channel_plots.build_ranges(layers, ranges, sheet),
+            layer_table.card(table, sheet),
+            channel_plots.build_ranges(table, ranges, sheet),
         ]
 
     return _page("weight ranges", parts)
@@ -42,12 +42,12 @@ def relative_ranges(ranges: ModelRanges) -> Column:
     """How uneven the channels of every layer are."""
 
     def parts(sheet: InlineStyleSheet) -> list[LayoutDOM]:
-        layers = layer_table.source(ranges)
+        table = layer_table.build(ranges, sheet)
         return [
             findings.ranges("Relative weight ranges", ranges, sheet),
-            strips.build(layers, ranges, sheet),
-            layer_table.build(layers, ranges, sheet),
-            channel_plots.build_ranges(layers, ranges, sheet),
+            strips.build(table, ranges, sheet),
+            layer_table.card(table, sheet),
+            channel_plots.build_ranges(table, ranges, sheet),
         ]
 
     return _page("relative weight ranges", parts)
@@ -57,11 +57,11 @@ def changes(changed: RangeChanges) -> Column:
     """What an optimization did to every channel."""
 
     def parts(sheet: InlineStyleSheet) -> list[LayoutDOM]:
-        layers = change_table.source(changed)
+        table = change_table.build(changed, sheet)
         return [
             findings.changes(changed, sheet),
-            change_table.build(layers, changed, sheet),
-            channel_plots.build_changes(layers, changed, sheet),
+            change_table.card(table, sheet),
+            channel_plots.build_changes(table, changed, sheet),
             *not_compared.build(changed.not_compared, sheet),
         ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, CustomJS, HoverTool, Range1d, TapTool
+from bokeh.models import ColumnDataSource, CustomJS, FixedTicker, HoverTool, NumeralTickFormatter, Range1d, TapTool
 from bokeh.models.annotations import Span
 from bokeh.models.tickers import BasicTicker
 
@@ -17,6 +17,7 @@ from bokeh_vis.weight_ranges import numbers
 if TYPE_CHECKING:
     import numpy.typing as npt
     from bokeh.models import Column, InlineStyleSheet
+    from bokeh.models.widgets.tables import DataTable
 
     from aimet_hooks.quantization.model_ranges import ModelRanges
 
@@ -29,15 +30,16 @@ MOST_OUTLIERS = 20
 """Channels of a layer that are drawn above its whiskers, and below: the farthest."""
 
 MOST_NAMED = 6
+TICKS = [float(f"{step}e{power}") for power in range(-6, 9) for step in (1, 2, 5)]
 WORDS = (
-    "Every box is a layer, in the model's order: the middle half of its channels, whiskers to the last usual one, and single "
-    "channels beyond. Channels above the dashed line are more than 3 times as wide as the median channel of their layer. "
-    "Click a layer to see its channels below."
+    "Every box is a layer, in the model's order: the middle half of its channels, whiskers to the last usual one, and "
+    "single channels beyond. Those above the dashed line are more than 3 times as wide as the median channel of their "
+    "layer. Click a layer to see its channels below."
 )
 
 
-def build(layers: ColumnDataSource, ranges: ModelRanges, sheet: InlineStyleSheet) -> Column:
-    """The plot with its heading; a click ticks a layer in the table whose source is ``layers``."""
+def build(table: DataTable, ranges: ModelRanges, sheet: InlineStyleSheet) -> Column:
+    """The plot with its heading; a click ticks a layer in the table."""
     boxes, outliers = _sources(ranges)
     plot = plots.plot(
         FIGURE,
@@ -50,6 +52,8 @@ def build(layers: ColumnDataSource, ranges: ModelRanges, sheet: InlineStyleSheet
     plot.x_range = Range1d(start=0.3, end=len(ranges.layers) + 0.7)
     plot.xaxis[0].ticker = BasicTicker(min_interval=1, desired_num_ticks=14)
     plot.xgrid.grid_line_color = None
+    plot.yaxis[0].ticker = FixedTicker(ticks=TICKS)
+    plot.yaxis[0].formatter = NumeralTickFormatter(format="0,0.[000000]")
     blue, orange = theme.CURVES[0], theme.CURVES[1]
     for location, dash in ((1.0, "solid"), (WIDE_CHANNEL, "dashed")):
         plot.add_layout(Span(location=location, dimension="width", line_color=theme.TEXT, line_dash=dash, line_width=1))
@@ -81,7 +85,7 @@ def build(layers: ColumnDataSource, ranges: ModelRanges, sheet: InlineStyleSheet
         TapTool(renderers=[box, points]),
     )
     for source in (boxes, outliers):
-        pick = CustomJS(args={"layers": layers, "source": source}, code=theme.scripts("pick_layer.js"))
+        pick = CustomJS(args={"layers": table.source, "source": source}, code=theme.scripts("pick_layer.js"))
         source.selected.js_on_change("indices", pick)
     plot.visible = len(ranges.layers) > 0
     heading = f'{markup.heading("How uneven the channels are")}<p class="muted">{WORDS}{_left_out(ranges)}</p>'
@@ -147,15 +151,16 @@ def _beyond(
 def _names(ranges: ModelRanges, outliers: ColumnDataSource) -> ColumnDataSource:
     """Layer and channel beside the widest channels of the layers that will break."""
     data: dict[str, list[Any]] = {field: [] for field in ("number", "relative", "text", "align", "offset")}
-    named = [problem for problem in ranges.problems.values() if problem.channel is not None][:MOST_NAMED]
+    named = [problem for problem in ranges.problems.values() if problem.relative_range >= WIDE_CHANNEL][:MOST_NAMED]
     points = {
         (number, channel): relative
         for number, channel, relative in zip(
             *(outliers.data[key] for key in ("number", "channel", "relative")), strict=True
         )
     }
+    places = {layer: number for number, layer in enumerate(ranges.layers.index, start=1)}
     for problem in named:
-        number = ranges.layers.index.get_loc(problem.layer) + 1
+        number = places[problem.layer]
         relative = points.get((number, problem.channel))
         if relative is None:
             continue
