@@ -45,7 +45,7 @@ def state(changed: RangeChanges, layer: str) -> str:
 def source(changed: RangeChanges) -> ColumnDataSource:
     """One row a layer that can be compared; ``row`` is its place among them in the model's order."""
     old, new = changed.old.layers, changed.new.layers
-    gained = (new["effective_bits_per_tensor"] - old["effective_bits_per_tensor"]).to_numpy()
+    gained = (new["effective_bits_per_tensor"] - old["effective_bits_per_tensor"]).to_numpy(float)
     order = np.argsort(np.where(np.isfinite(gained), -gained, np.inf), kind="stable").tolist()
     data: dict[str, Any] = {
         "row": order,

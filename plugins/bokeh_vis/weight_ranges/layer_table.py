@@ -128,10 +128,13 @@ def share(bits: float, bitwidth: int) -> float:
 
 def marks(table: pd.DataFrame) -> dict[str, list[Any]]:
     """The channel that stands out of each layer, ``marked``, None if there is none, and the words of its ``mark``."""
-    pairs = [*zip(table["widest_channel"], table["relative_range"], strict=True)]
+    wide = [
+        (int(channel), float(relative)) if relative >= WIDE_CHANNEL else None
+        for channel, relative in zip(table["widest_channel"], table["relative_range"], strict=True)
+    ]
     return {
-        "marked": [int(channel) if relative >= WIDE_CHANNEL else None for channel, relative in pairs],
-        "mark": [f"channel {channel}: {relative:.3g} times the median range" for channel, relative in pairs],
+        "marked": [found[0] if found else None for found in wide],
+        "mark": [f"channel {found[0]}: {found[1]:.3g} times the median range" if found else "" for found in wide],
     }
 
 
