@@ -119,9 +119,8 @@ def test_hovering_tells_the_numbers_of_a_channel(open_offline: Callable[[Path], 
     for step in (2, 0):
         tab.mouse.move(point[0] + step, point[1])
     tab.get_by_text("largest weight").last.wait_for()
-    shown = tab.locator(".bk-Tooltip").first.inner_text()
-    largest = float(model[3].weight[WIDE].detach().max())
-    assert f"{largest:.4g}" in shown
+    shown = visible_text(tab)
+    assert f"{float(model[3].weight[WIDE].detach().max()):.4g}" in shown
     assert "range / median range" in shown
 
 
@@ -179,6 +178,20 @@ def test_hostile_names_are_text(open_offline: Callable[[Path], Page], tmp_path: 
     assert all(name in text for name in names)
     assert tab.locator("img").count() == 0
     assert tab.locator("a[href^=javascript]").count() == 0
+
+
+@pytest.mark.parametrize("visualize", [visualize_weight_ranges, RELATIVE, visualize_changes_after_optimization])
+def test_as_many_channels_as_resnet_50_has_are_a_small_file_that_opens(
+    open_offline: Callable[[Path], Page], tmp_path: Path, visualize: Any
+) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(*(nn.Linear(4, 492) for _ in range(54)))
+    arguments = (model, model) if visualize is visualize_changes_after_optimization else (model,)
+    path = visualize(*arguments, tmp_path)
+    assert path.stat().st_size < 4_000_000
+    tab = open_offline(path)
+    row_of(tab, tab.evaluate(f"{MODEL}('layers').data.layer[3]")).locator(".l4").click()
+    wait_for(tab, "words(0).includes(`>${" + MODEL + "('layers').data.layer[3]}<`)")
 
 
 def test_undefined_weights_are_gaps(open_offline: Callable[[Path], Page], tmp_path: Path) -> None:

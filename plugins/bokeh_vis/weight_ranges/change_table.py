@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aimet_hooks.quantization.model_ranges import RangeChanges
 
 SOURCE, TABLE = "layers", "change_table"
-ROWS_SEEN = 10
+ROWS_SEEN = 12
 SOLVED, NEW, STILL, SOUND = "repaired", "made worse", "still breaks", "sound"
 """What became of a layer that broke, or did not."""
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aimet_hooks.quantization.problematic import ProblematicLayer
 
 SOURCE, TABLE = "layers", "layer_table"
-ROWS_SEEN = 10
+ROWS_SEEN = 12
 WORDS = (
     "The worst first. Effective bits are what three quarters of the channels keep at least: with one scale for the "
     "whole layer, and with a scale for each channel. The widest channel is given with its range against the median. "
