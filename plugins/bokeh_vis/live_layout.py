@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from aimet_hooks.errors import AimetHooksError
 from bokeh_vis import address, server_probe
+from bokeh_vis import page as run_pages
 from bokeh_vis.connection import PUSH, Connection
 from bokeh_vis.server_probe import ConnectionFailed
 from bokeh_vis.weight_ranges import pages
@@ -123,19 +124,27 @@ class LiveLayout:
             self._shown.set()
 
     def _put(self, connection: Connection, root: Column) -> None:
-        """Replace the page that the session holds; tabs get a new page by loading it anew."""
+        """Replace the page that the session holds, or the one in which ``aimet-hooks serve`` waits for a run.
+
+        Tabs get a new page by loading it anew.
+        """
         document = connection.document
         old = pages.found(document)
-        if len(old) < len(document.roots):
+        waiting = run_pages.find(document)
+        if waiting is not None and waiting.control.claim.owner:
+            waiting = None  # a run has it
+        if len(old) + (waiting is not None) < len(document.roots):
             raise ConnectionFailed(
                 f"session {self._address.session_id!r} already shows something else; "
                 "choose another with ?bokeh-session-id=NAME in visualization_url"
             )
+        if waiting is not None:
+            waiting.control.reload_tabs()
         for page in old:
             pages.reload_tabs(page)
-        if old:
+        if document.roots:
             connection.roundtrip()
-        for page in old:
+        for page in list(document.roots):
             document.remove_root(page)
         document.add_root(root)
         document.title = pages.title_of(root)

@@ -23,6 +23,8 @@ from aimet_hooks import (
 from aimet_hooks.quantization import QuantizationPage
 from bokeh_vis import live_layout
 from tests.integration.page_reading import MODEL, data, visible_text
+from tests.integration.servers import PageServer
+from tests.integration.small_runs import compress
 from tests.unit.quantization.networks import WIDE, equalized, torch_network
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-    from tests.integration.servers import PlainServer
+    from tests.integration.servers import PlainServer, ServerProcess
 
 RELATIVE = visualize_relative_weight_ranges_to_identify_problematic_layers
 
@@ -62,7 +64,7 @@ def open_offline(browser: Browser) -> Iterator[Callable[[Path], Page]]:
     assert errors == []
 
 
-def page_of(server: PlainServer) -> str:
+def page_of(server: ServerProcess) -> str:
     return f"{server.url}?&bokeh-session-id=quantization"
 
 
@@ -205,7 +207,7 @@ def test_undefined_weights_are_gaps(open_offline: Callable[[Path], Page], tmp_pa
 
 
 def test_a_plain_server_shows_it_to_tabs_opened_before_and_after(
-    plain_server: PlainServer, open_tab: Callable[[str], Page], tmp_path: Path
+    plain_server: PlainServer, open_tab: Callable[[str], Page], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = open_tab(page_of(plain_server))
     before.wait_for_function("window.Bokeh && Bokeh.documents.length > 0")
@@ -220,6 +222,23 @@ def test_a_plain_server_shows_it_to_tabs_opened_before_and_after(
     row_of(before, "9").locator(".l4").click()
     wait_for(before, "shown(0).length === 10")
     assert len(data(after, "shown_channels_0")["x"]) == 24
+    (said,) = caplog.messages
+    assert "will stay blank, because a tab was there before this page" in said
+
+
+def test_a_page_server_shows_it_to_tabs_opened_before_and_after(open_tab: Callable[[str], Page]) -> None:
+    with PageServer() as server:
+        before = open_tab(page_of(server))
+        before.get_by_text("visualization_url").first.wait_for()
+        with visualize_weight_ranges(torch_network(wide=40), None, server.url) as page:
+            for tab in (before, open_tab(page.address)):
+                wait_for(tab, "shown(0).length === 24 && words(0).includes('Channel 5')")
+
+
+def test_the_session_of_a_run_is_left_alone(plain_server: PlainServer) -> None:
+    compress(plain_server.url)
+    with pytest.raises(AimetHooksError, match="'compression' already shows something else; choose another"):
+        visualize_weight_ranges(torch_network(), None, f"{plain_server.url}?bokeh-session-id=compression")
 
 
 def test_the_newest_page_replaces_the_older_one_in_open_tabs(
