@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from aimet_hooks.adapters.partners import Partner
     from aimet_hooks.adapters.stored_weights import StoredWeights
 
-WIDE_CHANNEL = 3.0
-"""From this many times the median range, a channel is named as the cause."""
+ENOUGH_BITS, MAX_LOST_BITS, WIDE_CHANNEL = 4.0, 3.0, 3.0
+"""Effective bits that are enough, bits that may be lost, from how many times the median range a channel is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +63,8 @@ def find_problematic_layers(
     model: Any,
     *,
     bitwidth: int = 8,
-    enough_bits: float = 4.0,
-    max_lost_bits: float = 3.0,
+    enough_bits: float = ENOUGH_BITS,
+    max_lost_bits: float = MAX_LOST_BITS,
     wide_channel: float = WIDE_CHANNEL,
 ) -> list[ProblematicLayer]:
     """The layers that will break when the network is quantized, the worst first.
@@ -90,37 +90,28 @@ def find_problematic_layers(
         MissingExtraError: If the model's framework is not installed.
         ModelError: If the model cannot be read.
     """
-    stored = stored_weights(model)
-    return problems_of(
-        stored,
-        summary_of(stored.layers, bitwidth),
-        bitwidth=bitwidth,
-        enough_bits=enough_bits,
-        max_lost_bits=max_lost_bits,
-        wide_channel=wide_channel,
-    )
-
-
-def problems_of(
-    stored: StoredWeights,
-    summary: pd.DataFrame,
-    *,
-    bitwidth: int,
-    enough_bits: float = 4.0,
-    max_lost_bits: float = 3.0,
-    wide_channel: float = WIDE_CHANNEL,
-) -> list[ProblematicLayer]:
-    """What ``find_problematic_layers`` lists of the layers of a summary.
-
-    Raises:
-        UsageError: If an argument is out of range.
-    """
     if not enough_bits >= 1:
         raise UsageError(f"enough_bits is {enough_bits!r}; give a number of bits of at least 1, as 4")
     if not max_lost_bits >= 0:
         raise UsageError(f"max_lost_bits is {max_lost_bits!r}; give a number of bits of at least 0, as 3")
     if not wide_channel >= 1:
         raise UsageError(f"wide_channel is {wide_channel!r}; give a multiple of the median range of at least 1, as 3")
+    stored = stored_weights(model)
+    summary = summary_of(stored.layers, bitwidth)
+    limits = {"enough_bits": enough_bits, "max_lost_bits": max_lost_bits, "wide_channel": wide_channel}
+    return problems_of(stored, summary, bitwidth, **limits)
+
+
+def problems_of(
+    stored: StoredWeights,
+    summary: pd.DataFrame,
+    bitwidth: int,
+    *,
+    enough_bits: float = ENOUGH_BITS,
+    max_lost_bits: float = MAX_LOST_BITS,
+    wide_channel: float = WIDE_CHANNEL,
+) -> list[ProblematicLayer]:
+    """What ``find_problematic_layers`` lists of the layers of a summary; its limits are known to be in range."""
     broken = summary["non_finite"] > 0
     least = min(enough_bits, max(1.0, bitwidth - max_lost_bits))
     lost = summary["effective_bits_per_tensor"] < least

@@ -144,8 +144,8 @@ class LiveLayout:
             pages.reload_tabs(page)
         if document.roots:
             connection.roundtrip()
-        for page in list(document.roots):
-            document.remove_root(page)
+        for replaced in list(document.roots):
+            document.remove_root(replaced)
         document.add_root(root)
         document.title = pages.title_of(root)
         # a tab whose server is gone keeps what it shows; by itself it would put an empty page in its place

@@ -26,12 +26,11 @@ if TYPE_CHECKING:
 
     from aimet_hooks.quantization.model_ranges import ModelRanges, RangeChanges
 
-CUT, CUT_LABEL = "cut_off", "Cut off channels that stand out, to see the others"
-ALL, FIGURE, SHOWN, MARKS, WORDS, MORE = (
-    *("channels", "channel_figure", "shown_channels", "channel_marks", "channel_words", "more_layers"),
-)
-"""Names: of the numbers of all layers; and, with a number, of each plot and its parts."""
+ALL, CUT, MORE = "channels", "cut_off", "more_layers"
+FIGURE, SHOWN, MARKS, WORDS = "channel_figure", "shown_channels", "channel_marks", "channel_words"
+"""Names of the parts of each plot, which end in its number."""
 
+CUT_LABEL = "Cut off channels that stand out, to see the others"
 PLOTS = 4
 """Layers that can be looked at at the same time."""
 

@@ -24,7 +24,7 @@ MOST_NAMED = 5
 def ranges(title: str, found: ModelRanges, sheet: InlineStyleSheet) -> Column:
     """Which layers quantization will break."""
     count = len(found.problems)
-    sound = "no layer stands out" if len(found.layers) else "no layer has weights"
+    sound = "no layer stands out" if len(found.layers) else "there are no layers with weights here"
     verdict = f"{wording.plural(count, 'layer')} would break" if count else sound
     named = _list(found.problems, "")
     return _card(title, (verdict, "failed" if count else "done"), _size(found), named, sheet)
