@@ -70,7 +70,7 @@ def build(ranges: ModelRanges, sheet: InlineStyleSheet) -> DataTable:
         TABLE,
         source(ranges),
         [
-            tables.column("number", "#", 34, tables.NUMBER),
+            tables.column("number", "#", 46, tables.NUMBER),
             tables.column("layer", "layer", 184, tables.NAME),
             tables.column("verdict", "verdict", 82, VERDICT),
             tables.column("kind", "kind", 90),

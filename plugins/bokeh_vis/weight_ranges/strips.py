@@ -57,6 +57,7 @@ def build(table: DataTable, ranges: ModelRanges, sheet: InlineStyleSheet) -> Col
     blue, orange = theme.CURVES[0], theme.CURVES[1]
     for location, dash in ((1.0, "solid"), (WIDE_CHANNEL, "dashed")):
         plot.add_layout(Span(location=location, dimension="width", line_color=theme.TEXT, line_dash=dash, line_width=1))
+    plot.scatter([1, 1], [1 / WIDE_CHANNEL, 1.1 * WIDE_CHANNEL], alpha=0)  # keeps the lines in sight
     plot.segment(
         "number", "low", "number", "high", source=boxes, line_color=blue, line_width=1.5, **_faded("line", 1.0)
     )
