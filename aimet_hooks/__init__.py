@@ -39,6 +39,9 @@ if TYPE_CHECKING:
         analyze_weight_ranges,
         compare_quantized,
         find_problematic_layers,
+        visualize_changes_after_optimization,
+        visualize_relative_weight_ranges_to_identify_problematic_layers,
+        visualize_weight_ranges,
     )
     from aimet_hooks.result import CompressionResult, load_compressed
     from aimet_hooks.saved_run import SavedRun, SavedSelection, load_run
@@ -59,6 +62,9 @@ _HOMES = {
     "analyze_weight_ranges": "quantization",
     "compare_quantized": "quantization",
     "find_problematic_layers": "quantization",
+    "visualize_changes_after_optimization": "quantization",
+    "visualize_relative_weight_ranges_to_identify_problematic_layers": "quantization",
+    "visualize_weight_ranges": "quantization",
     "CompressionResult": "result",
     "load_compressed": "result",
     "SavedRun": "saved_run",
@@ -118,6 +124,9 @@ __all__ = [
     "load_run",
     "plan",
     "start_bokeh_server_session",
+    "visualize_changes_after_optimization",
+    "visualize_relative_weight_ranges_to_identify_problematic_layers",
+    "visualize_weight_ranges",
 ]
 
 

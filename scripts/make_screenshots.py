@@ -19,9 +19,19 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import onnx
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from aimet_hooks import GreedySelection, WeightSvd, compress_model, demo, discovery
+from aimet_hooks import (
+    GreedySelection,
+    WeightSvd,
+    compress_model,
+    demo,
+    discovery,
+    visualize_changes_after_optimization,
+    visualize_relative_weight_ranges_to_identify_problematic_layers,
+)
 from aimet_hooks.adapters.onnx_graph.session_options import with_threads
 from tests import chromium
 
@@ -30,6 +40,7 @@ if TYPE_CHECKING:
 
 WIDTH = 1440
 SCHEMES = ("light", "dark")
+WIDE_LAYER = "block1.conv1"
 MOMENTS = {"start": 8, "middle": 41, "end": None}
 """Evaluations after which a picture is taken, the baseline's two among them."""
 
@@ -79,11 +90,11 @@ def compress(evaluate: Any, **arguments: Any) -> None:
     )
 
 
-def open_tabs(browser: Browser, address: str) -> dict[str, Page]:
+def open_tabs(browser: Browser, address: str, width: int = WIDTH) -> dict[str, Page]:
     """The same address in a light and a dark tab, lower than any page: a picture is as high as its page."""
     tabs = {}
     for scheme in SCHEMES:
-        context = browser.new_context(viewport={"width": WIDTH, "height": 300}, color_scheme=scheme)
+        context = browser.new_context(viewport={"width": width, "height": 300}, color_scheme=scheme)
         tabs[scheme] = context.new_page()
         tabs[scheme].goto(address)
     return tabs
@@ -159,6 +170,33 @@ def picture_runs(browser: Browser, url: str, folder: Path, runs: Path) -> None:
     close(tabs)
 
 
+def picture_weights(browser: Browser, folder: Path) -> None:
+    """The demo's weight ranges with a channel that is 40 times as wide as the others, and what repairing it changed."""
+    sound = onnx.load(demo.model_path())
+    wide = onnx.load(demo.model_path())
+    node = next(node for node in wide.graph.node if node.name == WIDE_LAYER)
+    tensor = next(tensor for tensor in wide.graph.initializer if tensor.name == node.input[1])
+    weight = onnx.numpy_helper.to_array(tensor).copy()
+    weight[5] *= 40 / (np.ptp(weight[5]) / np.median(np.ptp(weight.reshape(len(weight), -1), axis=1)))
+    tensor.CopyFrom(onnx.numpy_helper.from_array(weight, tensor.name))
+    with tempfile.TemporaryDirectory() as temporary:
+        pages = {
+            "weight-ranges": visualize_relative_weight_ranges_to_identify_problematic_layers(wide, temporary),
+            "weight-changes": visualize_changes_after_optimization(wide, sound, temporary),
+        }
+        for name, path in pages.items():
+            tabs = open_tabs(browser, path.as_uri(), width=1280)
+            for tab in tabs.values():
+                tab.get_by_text("channels ·").first.wait_for()
+                height = tab.evaluate("document.documentElement.scrollHeight")
+                tab.set_viewport_size(
+                    {"width": 1280, "height": height}
+                )  # a canvas that is resized only then has streaks
+                tab.wait_for_timeout(500)
+            take(tabs, name, folder)
+            close(tabs)
+
+
 def close(tabs: dict[str, Page]) -> None:
     """Close tabs of one address."""
     for tab in tabs.values():
@@ -188,6 +226,7 @@ def main() -> None:
             browser = chromium.launch(playwright, "--hide-scrollbars")
             picture_run(browser, url, folder, runs / "digits-demo")
             picture_runs(browser, url, folder, runs)
+            picture_weights(browser, folder)
             browser.close()
 
 

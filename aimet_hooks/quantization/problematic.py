@@ -12,7 +12,13 @@ from aimet_hooks.quantization.layer_summary import COLUMNS, summary_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pandas as pd
+
     from aimet_hooks.adapters.partners import Partner
+    from aimet_hooks.adapters.stored_weights import StoredWeights
+
+ENOUGH_BITS, MAX_LOST_BITS, WIDE_CHANNEL = 4.0, 3.0, 3.0
+"""Effective bits that are enough, bits that may be lost, from how many times the median range a channel is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +60,12 @@ class ProblematicLayer:
 
 
 def find_problematic_layers(
-    model: Any, *, bitwidth: int = 8, enough_bits: float = 4.0, max_lost_bits: float = 3.0, wide_channel: float = 3.0
+    model: Any,
+    *,
+    bitwidth: int = 8,
+    enough_bits: float = ENOUGH_BITS,
+    max_lost_bits: float = MAX_LOST_BITS,
+    wide_channel: float = WIDE_CHANNEL,
 ) -> list[ProblematicLayer]:
     """The layers that will break when the network is quantized, the worst first.
 
@@ -87,6 +98,20 @@ def find_problematic_layers(
         raise UsageError(f"wide_channel is {wide_channel!r}; give a multiple of the median range of at least 1, as 3")
     stored = stored_weights(model)
     summary = summary_of(stored.layers, bitwidth)
+    limits = {"enough_bits": enough_bits, "max_lost_bits": max_lost_bits, "wide_channel": wide_channel}
+    return problems_of(stored, summary, bitwidth, **limits)
+
+
+def problems_of(
+    stored: StoredWeights,
+    summary: pd.DataFrame,
+    bitwidth: int,
+    *,
+    enough_bits: float = ENOUGH_BITS,
+    max_lost_bits: float = MAX_LOST_BITS,
+    wide_channel: float = WIDE_CHANNEL,
+) -> list[ProblematicLayer]:
+    """What ``find_problematic_layers`` lists of the layers of a summary; its limits are known to be in range."""
     broken = summary["non_finite"] > 0
     least = min(enough_bits, max(1.0, bitwidth - max_lost_bits))
     lost = summary["effective_bits_per_tensor"] < least

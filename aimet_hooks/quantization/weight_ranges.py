@@ -66,10 +66,18 @@ def analyze_weight_ranges(
         MissingExtraError: If the model's framework is not installed.
         ModelError: If the model cannot be read.
     """
+    return channels_of(select(stored_weights(model).layers, layers), bitwidth, per_channel=per_channel)
+
+
+def channels_of(chosen: Sequence[StoredLayer], bitwidth: int, *, per_channel: bool) -> pd.DataFrame:
+    """The table of ``analyze_weight_ranges`` for these layers.
+
+    Raises:
+        UsageError: If ``bitwidth`` is out of range.
+    """
     import pandas as pd
 
     bits = check_bitwidth(bitwidth)
-    chosen = select(stored_weights(model).layers, layers)
     parts = [_channels(layer.read(), bits, per_channel=per_channel) for layer in chosen]
     counts = [len(part["min"]) for part in parts]
     index = pd.MultiIndex.from_arrays(
@@ -83,14 +91,14 @@ def analyze_weight_ranges(
     return pd.DataFrame(columns, index=index)
 
 
-def select(layers: Sequence[StoredLayer], names: Iterable[str] | None) -> list[StoredLayer]:
-    """The layers with these names, or that these patterns match, in the model's order.
+def select(layers: Sequence[StoredLayer], names: Iterable[str] | None, argument: str = "layers") -> list[StoredLayer]:
+    """The layers with these names, or that these patterns match, in the model's order; errors name the argument.
 
     Raises:
         UnknownNameError: If one matches nothing.
         UsageError: If one is no string.
     """
-    chosen = matching(names, [layer.name for layer in layers], option="layers", what="layer with weights")
+    chosen = matching(names, [layer.name for layer in layers], option=argument, what="layer with weights")
     return [layer for layer in layers if layer.name in chosen]
 
 

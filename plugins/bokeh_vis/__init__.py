@@ -18,18 +18,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from bokeh.models import Column
+
     from aimet_hooks.events import Event
+    from aimet_hooks.quantization.model_ranges import ModelRanges, RangeChanges
     from aimet_hooks.run_settings import RunSettings
     from bokeh_vis.display import Display
+    from bokeh_vis.live_layout import LiveLayout
     from bokeh_vis.server import PageServer
 
 __all__ = [
     "create_reporter",
+    "draw_relative_weight_ranges",
+    "draw_weight_range_changes",
+    "draw_weight_ranges",
     "open_display",
+    "open_live_layout",
     "open_server",
     "page_address",
     "page_server",
     "start_server",
+    "write_layout",
     "write_report",
 ]
 
@@ -126,3 +135,48 @@ def open_server(root: Path | None, *, host: str, port: int, origins: Sequence[st
     from bokeh_vis.server import PageServer
 
     return PageServer(root, host=host, port=port, origins=origins)
+
+
+def draw_weight_ranges(ranges: ModelRanges) -> Column:
+    """The page of ``visualize_weight_ranges``, a layout that belongs to no document yet."""
+    from bokeh_vis.weight_ranges import pages
+
+    return pages.weight_ranges(ranges)
+
+
+def draw_relative_weight_ranges(ranges: ModelRanges) -> Column:
+    """The page of ``visualize_relative_weight_ranges_to_identify_problematic_layers``, likewise."""
+    from bokeh_vis.weight_ranges import pages
+
+    return pages.relative_ranges(ranges)
+
+
+def draw_weight_range_changes(changes: RangeChanges) -> Column:
+    """The page of ``visualize_changes_after_optimization``, likewise."""
+    from bokeh_vis.weight_ranges import pages
+
+    return pages.changes(changes)
+
+
+def write_layout(layout: Column, path: Path) -> None:
+    """Write one of these pages as a file.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    from bokeh_vis import html_file
+    from bokeh_vis.weight_ranges import pages
+
+    html_file.write(layout, path, pages.title_of(layout))
+
+
+def open_live_layout(url: str) -> LiveLayout:
+    """A place for one of these pages on a Bokeh server.
+
+    Raises:
+        UsageError: If ``url`` is no address.
+        AimetHooksError: If there is no Bokeh server.
+    """
+    from bokeh_vis.live_layout import LiveLayout
+
+    return LiveLayout(url)

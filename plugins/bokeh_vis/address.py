@@ -39,11 +39,12 @@ class Address:
         return f"ws{self.server.removeprefix('http')}ws"
 
 
-def parse(url: str) -> Address:
+def parse(url: str, session: str = DEFAULT_SESSION) -> Address:
     """The address of the page that a url stands for.
 
     Args:
         url: "http://host:port/", with a prefix where the server has one; a ``?bokeh-session-id=NAME`` is honoured.
+        session: Name of the session where the url names none.
 
     Raises:
         UsageError: If it is no such url, or names a session that cannot be signed; the message says how to write it.
@@ -58,7 +59,7 @@ def parse(url: str) -> Address:
         raise UsageError(f"visualization_url {url!r} is no address of a web server; write it as {_EXAMPLE}")
     names = parse_qs(parts.query).get(SESSION_ARGUMENT, [])
     path = quote(parts.path if parts.path.endswith("/") else f"{parts.path}/", safe="/%")
-    return Address(f"{parts.scheme}://{parts.netloc}{path}", session_id(names[0] if names else DEFAULT_SESSION))
+    return Address(f"{parts.scheme}://{parts.netloc}{path}", session_id(names[0] if names else session))
 
 
 def session_id(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from bokeh.models import ColumnDataSource, DataRange1d, FactorRange, Range1d
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from aimet_hooks.presentation.score_scale import ScoreScale
 
 
-def plot(name: str, *, x: str, y: str, height: int, tools: str = "", rows: bool = False) -> figure:
+def plot(
+    name: str, *, x: str, y: str, height: int, tools: str = "", rows: bool = False, logarithmic: bool = False
+) -> figure:
     """An empty plot over shares of a cost, from nothing to all; or of bars.
 
     Args:
@@ -24,6 +27,7 @@ def plot(name: str, *, x: str, y: str, height: int, tools: str = "", rows: bool 
         height: In pixels.
         tools: As Bokeh names them; "": none, and no toolbar.
         rows: Whether it has bars in rows that have names.
+        logarithmic: Whether its vertical axis is.
     """
     made = figure(
         name=name,
@@ -34,6 +38,7 @@ def plot(name: str, *, x: str, y: str, height: int, tools: str = "", rows: bool 
         background_fill_color=None,
         border_fill_color=None,
         outline_line_color=None,
+        y_axis_type="log" if logarithmic else "auto",
         tools=tools,
         toolbar_location="right" if tools else None,
     )
@@ -80,3 +85,13 @@ def draw_band(band: BoxAnnotation, scale: ScoreScale | None) -> None:
         band.update(bottom=scale.baseline - scale.noise, top=scale.baseline + scale.noise, visible=True)
     else:
         band.visible = False
+
+
+def no_tex(text: str) -> str:
+    """Text as it can stand in a plot: Bokeh takes some of it for formulas, and those can run code."""
+    return re.sub(r"[$\\]", lambda found: f"{found[0]}\u200b", text)
+
+
+def shortened(name: str) -> str:
+    """A name that is not too long for a plot."""
+    return name if len(name) <= 34 else f"{name[:16]}…{name[-17:]}"

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bokeh.document import Document
-from bokeh.embed import file_html
-from bokeh.resources import INLINE
-
 from aimet_hooks.presentation.text import clean
+from bokeh_vis import html_file
 from bokeh_vis import page as pages
 from bokeh_vis.control import Claim
 
@@ -34,12 +31,4 @@ def write(run: RunState, path: Path, *, goes_on: bool = True, notice: str = "") 
     while page.draw(run, Claim(), goes_on=goes_on, notice=notice):
         pass
     page.control.still()
-    document = Document()
-    document.add_root(page.root)
-    title = clean(run.started.run_name) if run.started else "aimet-hooks"
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(file_html(document, INLINE, title=title), "utf-8", "replace")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    html_file.write(page.root, path, clean(run.started.run_name) if run.started else "aimet-hooks")

@@ -45,6 +45,9 @@ PUBLIC = [
     "load_run",
     "plan",
     "start_bokeh_server_session",
+    "visualize_changes_after_optimization",
+    "visualize_relative_weight_ranges_to_identify_problematic_layers",
+    "visualize_weight_ranges",
 ]
 TESTING = [
     "SAMPLE_RUNS",
