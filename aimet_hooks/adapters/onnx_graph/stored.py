@@ -6,16 +6,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import NodeProto, TensorProto, numpy_helper
+from onnx import TensorProto, numpy_helper
 
-from aimet_hooks.adapters.onnx_graph import external_data, operators
+from aimet_hooks.adapters.onnx_graph import external_data
 from aimet_hooks.adapters.onnx_graph.graph_index import GraphIndex
 from aimet_hooks.adapters.onnx_graph.partners import partners
-from aimet_hooks.adapters.onnx_graph.protobuf import attribute
 from aimet_hooks.adapters.onnx_graph.reading import read
-from aimet_hooks.adapters.onnx_graph.survey import has_weight, weight_value
+from aimet_hooks.adapters.onnx_graph.stored_node import StoredNode, stored_nodes
 from aimet_hooks.adapters.onnx_graph.weight_store import prepared_graph
-from aimet_hooks.adapters.stored_weights import StoredLayer, outputs_first
+from aimet_hooks.adapters.stored_weights import StoredLayer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 
     from aimet_hooks.adapters.partners import Partner
     from aimet_hooks.factorization import Array
-
-_CONVOLUTIONS = ("Conv", "ConvTranspose", "FusedConv", "NhwcFusedConv")
-_PRODUCTS = ("Gemm", "MatMul", "FusedGemm", "FusedMatMul")
 
 
 class OnnxWeights:
@@ -48,39 +44,24 @@ class OnnxWeights:
         self._model = prepared_graph(source, self._base)
         self._model.graph.initializer.extend(_header(tensor) for tensor in source.graph.initializer)
         self._index = GraphIndex(self._model.graph)
-        self._places: dict[str, int] = {}
-        self.layers: Sequence[StoredLayer] = [
-            layer for place, node in enumerate(self._model.graph.node) if (layer := self._layer(place, node))
-        ]
+        found = list(stored_nodes(self._model.graph, self._index))
+        self._places = {node.name: node.place for node in found}
+        self.layers: Sequence[StoredLayer] = [self._layer(node) for node in found]
 
     def partners(self) -> Mapping[str, Partner]:
         """From the edges of the graph."""
         return partners(self._model.graph, self._index, self.layers, self._places)
 
-    def _layer(self, place: int, node: NodeProto) -> StoredLayer | None:
-        if node.op_type not in (*_CONVOLUTIONS, *_PRODUCTS) or not has_weight(node, self._index):
-            return None
-        value = weight_value(node, self._index)
-        turning = self._turning(value)
-        stored = turning.input[0] if turning else value
-        tensor = self._tensors.get(self._index.origin(stored), self._index.constant(stored))
-        if tensor is None or tensor.data_type not in operators.FLOATS or not tensor.dims or 0 in tensor.dims:
-            return None
-        name = self._index.names[place]
-        self._places[name] = place
+    def _layer(self, found: StoredNode) -> StoredLayer:
+        others = (user for user in self._index.users(found.value) if user != found.name)
         return StoredLayer(
-            name=name,
-            kind=node.op_type,
-            groups=attribute(node, "group", 1),
-            convolution=node.op_type in _CONVOLUTIONS,
-            shared_with=next((user for user in self._index.users(value) if user != name), None),
-            read=partial(_read, node, tensor, self._base, turning, left=value == node.input[0]),
+            name=found.name,
+            kind=found.node.op_type,
+            groups=found.groups,
+            convolution=found.is_convolution,
+            shared_with=next(others, None),
+            read=partial(_read, found, self._tensors.get(found.origin, found.tensor), self._base),
         )
-
-    def _turning(self, value: str) -> NodeProto | None:
-        """The Transpose node that makes a weight from a stored one."""
-        producer = self._index.producer(value)
-        return producer if producer is not None and producer.op_type == "Transpose" else None
 
 
 def _header(tensor: TensorProto) -> TensorProto:
@@ -88,20 +69,7 @@ def _header(tensor: TensorProto) -> TensorProto:
     return TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
 
 
-def _read(node: NodeProto, tensor: TensorProto, base: Path | None, turning: NodeProto | None, *, left: bool) -> Array:
+def _read(found: StoredNode, tensor: TensorProto, base: Path | None) -> Array:
     stored = numpy_helper.to_array(external_data.inlined(tensor, base))
     values: Array = stored.astype(np.float64 if stored.dtype == np.float64 else np.float32, copy=False)
-    if turning is not None:
-        values = np.transpose(values, attribute(turning, "perm", None))
-    if node.op_type == "ConvTranspose":
-        return outputs_first(values, attribute(node, "group", 1))
-    return values if node.op_type in _CONVOLUTIONS else _product_outputs_first(node, values, left=left)
-
-
-def _product_outputs_first(node: NodeProto, values: Array, *, left: bool) -> Array:
-    """(out, ..., in): outputs are the columns of a right operand, the rows of a left one."""
-    if values.ndim == 1:
-        return values[np.newaxis]
-    turned = bool(attribute(node, "transA" if left else "transB", 0))
-    outputs, inputs = (-2, -1) if left != turned else (-1, -2)
-    return np.moveaxis(values, (outputs, inputs), (0, -1))
+    return found.outputs_first(values)
