@@ -32,7 +32,13 @@ if TYPE_CHECKING:
     from aimet_hooks.hookspecs import hookimpl
     from aimet_hooks.layer_options import LayerOptions
     from aimet_hooks.planning import plan
-    from aimet_hooks.quantization import ProblematicLayer, analyze_weight_ranges, find_problematic_layers
+    from aimet_hooks.quantization import (
+        ProblematicLayer,
+        SensitivityResult,
+        analyze_sensitivity,
+        analyze_weight_ranges,
+        find_problematic_layers,
+    )
     from aimet_hooks.result import CompressionResult, load_compressed
     from aimet_hooks.saved_run import SavedRun, SavedSelection, load_run
     from aimet_hooks.schemes import SpatialSvd, WeightSvd
@@ -47,6 +53,8 @@ _HOMES = {
     "hookimpl": "hookspecs",
     "LayerOptions": "layer_options",
     "ProblematicLayer": "quantization",
+    "SensitivityResult": "quantization",
+    "analyze_sensitivity": "quantization",
     "analyze_weight_ranges": "quantization",
     "find_problematic_layers": "quantization",
     "CompressionResult": "result",
@@ -90,6 +98,7 @@ __all__ = [
     "ResultsDirError",
     "SavedRun",
     "SavedSelection",
+    "SensitivityResult",
     "SpatialSvd",
     "TargetError",
     "UnknownNameError",
@@ -97,6 +106,7 @@ __all__ = [
     "VisualizeCompression",
     "WeightSvd",
     "__version__",
+    "analyze_sensitivity",
     "analyze_weight_ranges",
     "compress_model",
     "find_problematic_layers",

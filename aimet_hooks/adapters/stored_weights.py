@@ -44,8 +44,14 @@ class StoredLayer:
 class StoredWeights(Protocol):
     """A model that is only read."""
 
+    model_name: str
+    """As ``Adapter.model_name``."""
     layers: Sequence[StoredLayer]
     """In the order of the graph (ONNX) or of registration (torch)."""
+
+    def names_within(self, module: object) -> set[str]:
+        """As ``Adapter.names_within``."""
+        ...
 
     def partners(self) -> Mapping[str, Partner]:
         """For every layer, by name, the one that it can be equalized with, or why there is none."""

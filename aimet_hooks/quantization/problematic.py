@@ -12,7 +12,14 @@ from aimet_hooks.quantization.layer_summary import COLUMNS, summary_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pandas as pd
+
     from aimet_hooks.adapters.partners import Partner
+    from aimet_hooks.adapters.stored_weights import StoredWeights
+
+
+ENOUGH_BITS, MAX_LOST_BITS, WIDE_CHANNEL = 4.0, 3.0, 3.0
+"""The defaults of ``find_problematic_layers``; ``docs/quantization.md`` has the measurements behind them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +61,12 @@ class ProblematicLayer:
 
 
 def find_problematic_layers(
-    model: Any, *, bitwidth: int = 8, enough_bits: float = 4.0, max_lost_bits: float = 3.0, wide_channel: float = 3.0
+    model: Any,
+    *,
+    bitwidth: int = 8,
+    enough_bits: float = ENOUGH_BITS,
+    max_lost_bits: float = MAX_LOST_BITS,
+    wide_channel: float = WIDE_CHANNEL,
 ) -> list[ProblematicLayer]:
     """The layers that will break when the network is quantized, the worst first.
 
@@ -86,7 +98,27 @@ def find_problematic_layers(
     if not wide_channel >= 1:
         raise UsageError(f"wide_channel is {wide_channel!r}; give a multiple of the median range of at least 1, as 3")
     stored = stored_weights(model)
-    summary = summary_of(stored.layers, bitwidth)
+    return problems_in(
+        stored,
+        summary_of(stored.layers, bitwidth),
+        enough_bits=enough_bits,
+        max_lost_bits=max_lost_bits,
+        wide_channel=wide_channel,
+    )
+
+
+def problems_in(
+    stored: StoredWeights,
+    summary: pd.DataFrame,
+    *,
+    enough_bits: float = ENOUGH_BITS,
+    max_lost_bits: float = MAX_LOST_BITS,
+    wide_channel: float = WIDE_CHANNEL,
+) -> list[ProblematicLayer]:
+    """What ``find_problematic_layers`` finds, in a summary of layers at one bit width."""
+    if summary.empty:
+        return []
+    bitwidth = int(summary["bitwidth"].iloc[0])
     broken = summary["non_finite"] > 0
     least = min(enough_bits, max(1.0, bitwidth - max_lost_bits))
     lost = summary["effective_bits_per_tensor"] < least

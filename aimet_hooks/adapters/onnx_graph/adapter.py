@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -13,7 +12,7 @@ import onnxruntime
 from aimet_hooks.adapters.onnx_graph import session_options
 from aimet_hooks.adapters.onnx_graph.example import Example
 from aimet_hooks.adapters.onnx_graph.graph_index import GraphIndex
-from aimet_hooks.adapters.onnx_graph.reading import read
+from aimet_hooks.adapters.onnx_graph.reading import name_of, read
 from aimet_hooks.adapters.onnx_graph.rewrite import observed, reweighted, rewritten
 from aimet_hooks.adapters.onnx_graph.stored_node import StoredNode, stored_nodes
 from aimet_hooks.adapters.onnx_graph.survey import WeightNode, survey
@@ -22,6 +21,7 @@ from aimet_hooks.errors import ModelError, UsageError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from aimet_hooks.adapters import ExampleInput, SessionSettings
     from aimet_hooks.factorization import Array, Replacement
@@ -45,7 +45,7 @@ class OnnxAdapter:
         _check_session(session)
         source, base = read(model)
         self.trainable = False
-        self.model_name = Path(model).name if isinstance(model, (str, Path)) else source.graph.name or "onnx model"
+        self.model_name = name_of(model, source)
         self._session = session
         self._store = WeightStore(source, base)
         try:

@@ -37,6 +37,16 @@ def read(model: onnx.ModelProto | str | Path) -> tuple[onnx.ModelProto, Path | N
     return loaded, path.parent
 
 
+def name_of(model: onnx.ModelProto | str | Path, source: onnx.ModelProto) -> str:
+    """What a model is called: its file, else its graph.
+
+    Args:
+        model: As the user named it.
+        source: What was read.
+    """
+    return Path(model).name if isinstance(model, (str, Path)) else source.graph.name or "onnx model"
+
+
 def _check_opset(model: onnx.ModelProto, what: str) -> None:
     opset = max((entry.version for entry in model.opset_import if entry.domain in STANDARD_DOMAINS), default=0)
     if opset < OLDEST_OPSET:

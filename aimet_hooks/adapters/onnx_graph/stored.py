@@ -11,7 +11,7 @@ from onnx import TensorProto, numpy_helper
 from aimet_hooks.adapters.onnx_graph import external_data
 from aimet_hooks.adapters.onnx_graph.graph_index import GraphIndex
 from aimet_hooks.adapters.onnx_graph.partners import partners
-from aimet_hooks.adapters.onnx_graph.reading import read
+from aimet_hooks.adapters.onnx_graph.reading import name_of, read
 from aimet_hooks.adapters.onnx_graph.stored_node import StoredNode, stored_nodes
 from aimet_hooks.adapters.onnx_graph.weight_store import prepared_graph
 from aimet_hooks.adapters.stored_weights import StoredLayer
@@ -40,6 +40,7 @@ class OnnxWeights:
 
     def __init__(self, model: onnx.ModelProto | str | Path) -> None:
         source, self._base = read(model)
+        self.model_name = name_of(model, source)
         self._tensors = {tensor.name: tensor for tensor in source.graph.initializer}
         self._model = prepared_graph(source, self._base)
         self._model.graph.initializer.extend(_header(tensor) for tensor in source.graph.initializer)
@@ -47,6 +48,11 @@ class OnnxWeights:
         found = list(stored_nodes(self._model.graph, self._index))
         self._places = {node.name: node.place for node in found}
         self.layers: Sequence[StoredLayer] = [self._layer(node) for node in found]
+
+    def names_within(self, module: object) -> set[str]:
+        """Layers of an ONNX model are chosen by name only."""
+        del module
+        return set()
 
     def partners(self) -> Mapping[str, Partner]:
         """From the edges of the graph."""

@@ -71,7 +71,8 @@ class StoredNode:
             return values
         if values.ndim == 1:
             return values[np.newaxis]
-        return np.moveaxis(values, self._axes, (0, -1))
+        first: Array = np.moveaxis(values, self._axes, (0, -1))
+        return first
 
     def as_input(self, weight: Array) -> Array:
         """The values of ``value`` from such a weight."""
@@ -80,7 +81,7 @@ class StoredNode:
         if self.is_convolution:
             return weight
         if len(self.tensor.dims) == 1:
-            return weight[0]
+            return np.squeeze(weight, 0)
         values: Array = np.moveaxis(weight, (0, -1), self._axes)
         return values
 

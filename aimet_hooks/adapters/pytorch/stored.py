@@ -43,13 +43,19 @@ class TorchWeights:
     def __init__(self, model: nn.Module) -> None:
         self._root = unwrapped(model)
         check_values(self._root)
-        found = list(stored_tensors(self._root))
+        self.model_name = type(self._root).__name__
+        self._found = found = list(stored_tensors(self._root))
         sharing = Owners((item.name, item.tensor) for item in found).sharing()
         self._modules = {id(item.module): item.name for item in found}
         self.layers: Sequence[StoredLayer] = [
             _stored(item, next((other for other in sharing.get(item.name, ()) if other != item.name), None))
             for item in found
         ]
+
+    def names_within(self, module: object) -> set[str]:
+        """Names of the layers that are this module or lie below it."""
+        inside = {id(child) for child in module.modules()} if isinstance(module, nn.Module) else set()
+        return {item.name for item in self._found if id(item.module) in inside}
 
     def partners(self) -> Mapping[str, Partner]:
         """From a symbolic trace by torch.fx; the module is afterwards as before."""
