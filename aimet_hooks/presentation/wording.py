@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aimet_hooks.events import EvalScored
 from aimet_hooks.presentation import quantities
 from aimet_hooks.presentation.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aimet_hooks.events import RunFailed
+    from aimet_hooks.events import RunFailed, SensitivityScored
     from aimet_hooks.run_state import RunState
 
 _SCHEMES = {"spatial_svd": "spatial SVD", "weight_svd": "weight SVD", "quantization": "quantization of weights"}
@@ -86,6 +87,11 @@ def failure(failed: RunFailed) -> str:
     """Where and why a run ended without a result."""
     text = message(failed.message)
     return ending(failed) + (f": {text}" if text else "")
+
+
+def column(cell: EvalScored | SensitivityScored) -> str:
+    """The column of a cell: its ratio, or its bit width."""
+    return quantities.ratio(cell.comp_ratio) if isinstance(cell, EvalScored) else f"{cell.bitwidth} bits"
 
 
 def cells(number: int, total: int) -> str:
