@@ -30,6 +30,7 @@ class StoredLayer:
         groups: Groups that input channels are divided into; 1 for a matrix product.
         convolution: Whether its channels are the second axis of what it gives, not the last.
         shared_with: Another layer that uses the same weight, None if there is none.
+        fixed: Why ``Adapter.reweighted`` cannot give it another weight; None if it can.
         read: Reads the weight, (out, in / groups, *kernel) float32 or float64 on the CPU, (out, in) of a product.
     """
 
@@ -39,6 +40,7 @@ class StoredLayer:
     convolution: bool
     shared_with: str | None
     read: Callable[[], Array]
+    fixed: str | None = None
 
 
 class StoredWeights(Protocol):

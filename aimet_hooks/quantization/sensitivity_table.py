@@ -79,7 +79,10 @@ class SensitivityTable:
     def _reason_against(self, name: str) -> str | None:
         if name not in self._weights:
             return "its weights are not those of a convolution or matrix product, or are not stored as they are used"
-        weight = self._weights[name].read()
+        layer = self._weights[name]
+        if layer.fixed is not None:
+            return layer.fixed
+        weight = layer.read()
         if not np.isfinite(weight).all():
             return "its weight holds NaN or infinite values"
         trial = self._run.options.quantized(weight, self._run.options.bitwidths[0])

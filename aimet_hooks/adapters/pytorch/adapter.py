@@ -127,8 +127,8 @@ class TorchAdapter:
             ModelError: If there is no such weight, or it is computed from other parameters.
         """
         found = self._stored_tensor(name)
-        if found.module._parameters.get(found.key) is not found.tensor:
-            raise ModelError("its weight is computed from other parameters (a parametrization, weight_norm or pruning)")
+        if found.fixed is not None:
+            raise ModelError(f"{name!r} cannot have another weight: {found.fixed}")
         try:
             self._reweighted = found
             found.module._parameters[found.key] = found.like(weight)

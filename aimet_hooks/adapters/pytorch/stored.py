@@ -78,6 +78,13 @@ class StoredTensor:
     key: str
     tensor: torch.Tensor
 
+    @property
+    def fixed(self) -> str | None:
+        """Why another parameter cannot take its place."""
+        if self.module._parameters.get(self.key) is self.tensor:
+            return None
+        return "its weight is computed from other parameters (a parametrization, weight_norm or pruning)"
+
     def read(self) -> Array:
         """(out, in / groups, *kernel), float64 for float64, else float32, on the CPU."""
         weight = self.tensor.detach()
@@ -117,4 +124,5 @@ def _stored(found: StoredTensor, shared_with: str | None) -> StoredLayer:
         convolution=isinstance(found.module, _CONVOLUTIONS),
         shared_with=shared_with,
         read=found.read,
+        fixed=found.fixed,
     )
