@@ -37,7 +37,7 @@ def titles(run: RunState) -> list[str]:
     parts = [*dict.fromkeys(name for name in names if name)]
     if started.scheme:
         parts.append(_SCHEMES.get(started.scheme, clean(started.scheme)))
-    if started.cost_metric and started.scheme != "quantization":
+    if started.cost_metric:
         parts.append(_aim(run))
     return parts
 
@@ -55,6 +55,9 @@ def selection(run: RunState) -> Mapping[str, Any]:
 
 
 def _aim(run: RunState) -> str:
+    bitwidths = run.settings.get("bitwidths")
+    if isinstance(bitwidths, tuple):
+        return f"at {' and '.join(map(str, bitwidths))} bits"
     wanted = target(run)
     if wanted is not None:
         return f"keep {quantities.ratio(wanted)} of the {metric(run)}"

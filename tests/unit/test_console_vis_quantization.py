@@ -30,7 +30,7 @@ def told(events: Iterable[Event]) -> tuple[str, str]:
 
 
 RESULT = """\
-sample - SampleNet - quantization of weights
+sample - SampleNet - quantization of weights - at 4 and 8 bits
 
 Weights that will not survive 8 bits: 2 of 2 layers, the worst first
   layer  effective bits  per channel  SQNR dB  widest channel  times the median
@@ -56,7 +56,7 @@ Notes
 """
 
 PROGRESS = """\
-[0:00] sample - SampleNet - quantization of weights
+[0:00] sample - SampleNet - quantization of weights - at 4 and 8 bits
 [0:00] skipped rnn: its weights cannot be replaced
 [0:00] baseline 0.9000 (0.25 s), noise 0.16 points
 [0:01] weight ranges at 8 bits: 2 of 2 layers will break, the worst is fc
