@@ -78,7 +78,7 @@ class SensitivityTable:
 
     def _reason_against(self, name: str) -> str | None:
         if name not in self._weights:
-            return "its weights are not those of a convolution or matrix product, or are not stored as they are used"
+            return "it is no convolution or matrix product with a float weight that is stored"
         layer = self._weights[name]
         if layer.fixed is not None:
             return layer.fixed
@@ -88,7 +88,11 @@ class SensitivityTable:
         trial = self._run.options.quantized(weight, self._run.options.bitwidths[0])
         reason = preflight.failure_in(self._adapter, self._adapter.reweighted(name, trial), "a quantized weight")
         if reason is None and self._has_inputs:
-            self._measure_noise(name)
+            try:
+                self._measure_noise(name)
+            except Exception as error:  # the model runs, and so does the analysis
+                text = " ".join(f"{type(error).__name__}: {error}".split())
+                self._run.announcer.note(f"what layer {name!r} gives for the example inputs cannot be seen: {text}")
         return reason
 
     def _measure_noise(self, name: str) -> None:

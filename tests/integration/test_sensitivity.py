@@ -16,6 +16,7 @@ from torch import nn
 from aimet_hooks import (
     EvaluationError,
     ModelError,
+    RecordingError,
     ResultsDirError,
     SensitivityResult,
     UnknownNameError,
@@ -24,8 +25,16 @@ from aimet_hooks import (
     demo,
     event_log,
     hookimpl,
+    load_run,
 )
-from aimet_hooks.events import BaselineScored, RunFailed, SensitivityScored, SensitivityStarted, WeightRangesAnalyzed
+from aimet_hooks.events import (
+    AnalysisFinished,
+    BaselineScored,
+    RunFailed,
+    SensitivityScored,
+    SensitivityStarted,
+    WeightRangesAnalyzed,
+)
 from aimet_hooks.quantization.quantizer import quantize_dequantize
 from aimet_hooks.testing import RecordingPlugin
 from tests.unit.adapters.onnx_networks import array, network, node, quiet, run
@@ -120,7 +129,7 @@ def test_scores_are_those_of_weights_changed_by_hand(per_channel: bool, symmetri
     assert callback.calls == 2 + 4 * 2
     assert found.sqnr.isna().all(axis=None)
     assert found.skipped == {
-        "gru": "its weights are not those of a convolution or matrix product, or are not stored as they are used",
+        "gru": "it is no convolution or matrix product with a float weight that is stored",
         "norm": "its weight is computed from other parameters (a parametrization, weight_norm or pruning)",
     }
 
@@ -157,6 +166,46 @@ def test_sqnr_is_that_of_what_a_layer_gives_for_the_example() -> None:
     expected = 10 * math.log10(exact.square().sum() / (exact - given).square().sum())
     assert found.sqnr.loc["conv", 4] == pytest.approx(expected, rel=1e-4)
     assert found.sqnr.notna().all(axis=None)
+
+
+def test_sqnr_that_cannot_be_found_is_noted_and_the_scores_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    from aimet_hooks.adapters.pytorch import TorchAdapter
+
+    def refusing(self: TorchAdapter, name: str, weight: Any = None) -> None:
+        raise RuntimeError(f"no hook on {name}")
+
+    monkeypatch.setattr(TorchAdapter, "layer_output", refusing)
+    model, recorded = torch_network(), RecordingPlugin()
+    found = analyzed(
+        model, Distance(model), example_inputs=X, input_shape=None, layers=["fc"], bitwidths=[4], plugins=[recorded]
+    )
+    assert found.sqnr.isna().all(axis=None)
+    assert found.scores.notna().all(axis=None)
+    (end,) = recorded.of_kind(AnalysisFinished)
+    assert end.notes == ("what layer 'fc' gives for the example inputs cannot be seen: RuntimeError: no hook on fc",)
+
+
+def test_layers_that_share_a_weight_are_quantized_one_at_a_time() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
+    model[2].weight = model[0].weight
+    x = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+    seen = []
+
+    def different(native: nn.Sequential) -> float:
+        seen.append(torch.equal(native[0].weight, native[2].weight))
+        return float(native(x).mean())
+
+    found = analyze_sensitivity(model, different, input_shape=(1, 4), bitwidths=[2], plugins=[])
+    assert list(found.scores.index) == ["0", "2"]
+    assert seen == [True, True, False, False]
+    assert model[2].weight is model[0].weight
+
+
+def test_an_analysis_has_no_ratios_to_choose(tmp_path: Path) -> None:
+    model = torch_network()
+    analyzed(model, Distance(model), results_dir=tmp_path / "run", layers=["fc"])
+    with pytest.raises(RecordingError, match="is an analysis of quantization, which has no ratios to choose"):
+        load_run(tmp_path / "run")
 
 
 # -- hooks and log -----------------------------------------------------------------------------------------------------
