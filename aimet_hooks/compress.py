@@ -8,28 +8,21 @@ Every stage announces what it did; the hooks are called in this order::
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import inspect
-import secrets
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Never
 
-from aimet_hooks import discovery, options, preflight, provenance
+from aimet_hooks import options, preflight, provenance, reporting
 from aimet_hooks.adapters import Adapter, SessionSettings, adapt
-from aimet_hooks.announcer import Announcer
-from aimet_hooks.errors import UnknownNameError, UsageError, nearest
-from aimet_hooks.event_log import EventLog, refuse_taken
-from aimet_hooks.events import ReadOnlyDict, RunFailed, RunStarted
-from aimet_hooks.hooks import Hooks
+from aimet_hooks.errors import UsageError
+from aimet_hooks.events import RunStarted
 from aimet_hooks.run import Run
-from aimet_hooks.run_settings import RunSettings
 from aimet_hooks.search_space import SearchSpace
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from aimet_hooks.adapters import ExampleInput
     from aimet_hooks.evaluation import EvalCallback
@@ -133,28 +126,27 @@ def compress_model(
         direction=direction,
         on_eval_error=on_eval_error,
         trainer=trainer,
-        visualization_url=visualization_url,
-        results_dir=results_dir,
-        run_name=run_name,
-        plugin_options=plugin_options,
-        console=console,
+        reporting=reporting.check(
+            visualization_url=visualization_url,
+            results_dir=results_dir,
+            run_name=run_name,
+            plugin_options=plugin_options,
+            console=console,
+        ),
     )
-    if checked.results_dir is not None:
-        refuse_taken(checked.results_dir)  # before the model is read, which may take long
     example = options.example_input(input_shape, example_inputs)
-    chosen = discovery.select(plugins)
-    _check_plugin_options(checked, chosen)
+    chosen = checked.reporting.plugins(plugins)
     with adapt(model, example, SessionSettings(options=session_options, providers=providers)) as adapter:
         if trainer is not None and not adapter.trainable:
             raise UsageError(f"trainer is for torch models; {adapter.model_name} is an ONNX model")
         layers, candidates = adapter.layers(), checked.selection.candidates
-        left_out = preflight.ignored(adapter, layers, checked.layers_to_ignore)
+        left_out = preflight.ignored(adapter, [layer.name for layer in layers], checked.layers_to_ignore)
         space = SearchSpace.of(layers, checked.scheme, candidates, checked.cost_metric, checked.layer_options)
         known = checked.selection.known_scores([layer.name for layer in layers], checked.scheme.name)
         started = _started(checked, example, adapter)
-        with _opened(checked, chosen, started.run_name) as announcer:  # from here on the run leaves traces
+        with reporting.opened(checked.reporting, chosen, started.run_name) as announcer:
             run = Run(checked, adapter, announcer, space, left_out=left_out, known=known)
-            with _failure_announced(run):
+            with reporting.failure_announced(run):
                 return _compress(run, started, adapter.notes)
 
 
@@ -180,7 +172,7 @@ def _started(checked: Options, example: ExampleInput, adapter: Adapter) -> RunSt
     }
     content = f"{adapter.fingerprint()}:{checked.scheme}:{metric.identity}"
     return RunStarted(
-        run_name=checked.run_name or adapter.model_name,
+        run_name=checked.reporting.run_name or adapter.model_name,
         model_name=adapter.model_name,
         scheme=checked.scheme.name,
         cost_metric=metric.name,
@@ -189,53 +181,3 @@ def _started(checked: Options, example: ExampleInput, adapter: Adapter) -> RunSt
         fingerprint=hashlib.sha256(content.encode()).hexdigest(),
         provenance={**provenance.collect(), **adapter.settings()},
     )
-
-
-@contextlib.contextmanager
-def _opened(checked: Options, chosen: Sequence[tuple[str, object]], run_name: str) -> Iterator[Announcer]:
-    """The event log and the reporters of a run."""
-    with contextlib.ExitStack() as stack:
-        log = (
-            None
-            if checked.results_dir is None
-            else stack.enter_context(contextlib.closing(EventLog(checked.results_dir)))
-        )
-        settings = {
-            name: RunSettings(
-                visualization_url=checked.visualization_url,
-                results_dir=checked.results_dir,
-                run_name=run_name,
-                console=checked.console,
-                plugin_options=ReadOnlyDict(checked.plugin_options.get(name, {})),
-            )
-            for name, _ in chosen
-        }
-        run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
-        announcer = Announcer(run_id, Hooks(chosen, settings), log)
-        if checked.visualization_url is not None and "bokeh" not in dict(chosen):
-            announcer.note(
-                f"visualization_url is {checked.visualization_url!r} but the plugin 'bokeh' is not loaded: "
-                "there will be no live page; the run goes on without it"
-            )
-        yield announcer
-
-
-@contextlib.contextmanager
-def _failure_announced(run: Run) -> Iterator[None]:
-    try:
-        yield
-    except BaseException as error:
-        state = run.announcer.state
-        if state.started is None or state.is_over:
-            raise  # a log begins with run_started and has one end
-        run.announcer.announce(
-            RunFailed(stage=run.stage, error=type(error).__name__, message=str(error), notes=run.announcer.notes)
-        )
-        raise
-
-
-def _check_plugin_options(checked: Options, chosen: Sequence[tuple[str, object]]) -> None:
-    known = {name for name, _ in chosen} | (set(discovery.find()) if checked.plugin_options else set())
-    for name in checked.plugin_options:
-        if name not in known:
-            raise UnknownNameError(f"plugin_options has {name!r}, which is no plugin{nearest(name, sorted(known))}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from aimet_hooks.errors import EvaluationError
 
@@ -17,6 +17,18 @@ MAX_FAILURES = 5
 """So many failed evaluations in a row end the run: then it is the callback that is wrong, not the cell."""
 
 
+class Place(Protocol):
+    """A cell of any table."""
+
+    @property
+    def described(self) -> str:
+        """Which one it is, in words."""
+        ...
+
+
+P = TypeVar("P", bound=Place)
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One evaluation: a layer at a rank; plain data, so that it can cross to another process.
@@ -28,6 +40,11 @@ class Cell:
 
     layer: str
     variant: Variant
+
+    @property
+    def described(self) -> str:
+        """The layer, and the lowest of the ratios."""
+        return f"layer {self.layer!r} at ratio {self.variant.ratios[0]:g}"
 
 
 def coarse_first(variants: Mapping[str, Sequence[Variant]]) -> list[Cell]:
@@ -56,8 +73,8 @@ def _levels(count: int) -> list[int]:
 
 
 def explore(
-    cells: Iterable[Cell], evaluate: Callable[[Cell], Outcome], *, stop_at_first_failure: bool = False
-) -> Iterator[tuple[Cell, Outcome]]:
+    cells: Iterable[P], evaluate: Callable[[P], Outcome], *, stop_at_first_failure: bool = False
+) -> Iterator[tuple[P, Outcome]]:
     """Evaluate cells one after the other and yield each as it is done.
 
     The next cell is not begun before the consumer asks for it, so a score that was yielded can be made durable first.
@@ -74,8 +91,8 @@ def explore(
             raise EvaluationError(_failure(cell, outcome, failures)) from outcome.exception
 
 
-def _failure(cell: Cell, outcome: Outcome, failures: int) -> str:
-    where = f"layer {cell.layer!r} at ratio {cell.variant.ratios[0]:g}: {outcome.error}"
+def _failure(cell: Place, outcome: Outcome, failures: int) -> str:
+    where = f"{cell.described}: {outcome.error}"
     if failures < MAX_FAILURES:
         return f"{where}; on_eval_error='skip' would go on without this cell"
     return f"{failures} evaluations in a row failed, the last for {where}; mend eval_callback and run again"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -14,7 +12,7 @@ from aimet_hooks import evaluation, event_log, own_costs, schemes, strategies
 from aimet_hooks.adapters import ExampleInput
 from aimet_hooks.errors import UnknownNameError, UsageError, nearest
 from aimet_hooks.layer_options import by_pattern
-from aimet_hooks.run_settings import ConsoleMode
+from aimet_hooks.reporting import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from aimet_hooks.evaluation import EvalCallback
     from aimet_hooks.layer_options import LayerOptions
     from aimet_hooks.own_costs import CostMetric
+    from aimet_hooks.reporting import Reporting
     from aimet_hooks.schemes import SvdScheme
     from aimet_hooks.strategies import Strategy
 
@@ -64,11 +63,7 @@ class Options:
     direction: Direction
     on_eval_error: OnEvalError
     trainer: Callable[[Any, str], object] | None
-    visualization_url: str | None
-    results_dir: Path | None
-    run_name: str | None
-    plugin_options: Mapping[str, Mapping[str, Any]]
-    console: ConsoleMode
+    reporting: Reporting
 
     def describe(self) -> dict[str, Any]:
         """The configuration in JSON types, as the first event records it."""
@@ -86,23 +81,9 @@ class Options:
             "eval_callback": evaluation.callback_name(self.eval_callback),
             "full_eval_callback": None if full is None else evaluation.callback_name(full),
             "trainer": None if self.trainer is None else evaluation.callback_name(self.trainer),
-            "results_dir": None if self.results_dir is None else str(self.results_dir),
-            "visualization_url": self.visualization_url,
-            "plugin_options": dict(self.plugin_options),
+            **self.reporting.describe(),
         }
         return cast("dict[str, Any]", event_log.json_safe(described))
-
-
-def one_of(value: Any, allowed: Any, argument: str) -> Any:
-    """``value`` if it is one of the strings of a Literal type.
-
-    Raises:
-        UsageError: If it is not; names the argument and what is allowed.
-    """
-    choices = get_args(allowed)
-    if value not in choices:
-        raise UsageError(f"{argument} is {value!r}; give one of {', '.join(map(repr, choices))}")
-    return value
 
 
 def check(
@@ -117,11 +98,7 @@ def check(
     direction: str,
     on_eval_error: str,
     trainer: Callable[[Any, str], object] | None,
-    visualization_url: str | None,
-    results_dir: Any,
-    run_name: str | None,
-    plugin_options: Mapping[str, Mapping[str, Any]] | None,
-    console: str,
+    reporting: Reporting,
 ) -> Options:
     """Check the arguments.
 
@@ -150,11 +127,7 @@ def check(
         direction=one_of(direction, Direction, "direction"),
         on_eval_error=one_of(on_eval_error, OnEvalError, "on_eval_error"),
         trainer=trainer,
-        visualization_url=_text(visualization_url, "visualization_url", "http://localhost:5006/"),
-        results_dir=_directory(results_dir),
-        run_name=_text(run_name, "run_name", "digits at half the MACs"),
-        plugin_options=_by_plugin(plugin_options),
-        console=one_of(console, ConsoleMode, "console"),
+        reporting=reporting,
     )
 
 
@@ -170,26 +143,6 @@ def listed(patterns: Any) -> tuple[Any, ...]:
             f"layers_to_ignore is {shown!r}; give a list of names, globs or modules, as ['conv1', 'head.*']"
         )
     return tuple(patterns)
-
-
-def _text(value: str | None, argument: str, example: str) -> str | None:
-    if value is not None and not (isinstance(value, str) and value):
-        raise UsageError(f"{argument} is {value!r}; give a string, as {example!r}")
-    return value
-
-
-def _directory(value: Any) -> Path | None:
-    if value is not None and not (isinstance(value, (str, os.PathLike)) and str(value)):
-        raise UsageError(f"results_dir is {value!r}; give the path of a directory that is new or holds no run")
-    return None if value is None else Path(value)
-
-
-def _by_plugin(options: Any) -> dict[str, Mapping[str, Any]]:
-    if options is None:
-        return {}
-    if not isinstance(options, Mapping) or not all(isinstance(given, Mapping) for given in options.values()):
-        raise UsageError(f"plugin_options is {options!r}; give {{name of a plugin: {{option: value}}}}")
-    return dict(options)
 
 
 def refuse_unknown(unknown: Mapping[str, object], known: Sequence[str]) -> None:

@@ -103,7 +103,7 @@ def plan(
     example = options.example_input(input_shape, example_inputs)
     with adapt(model, example, SessionSettings()) as adapter:
         layers = adapter.layers()
-        left_out = preflight.ignored(adapter, layers, options.listed(layers_to_ignore))
+        left_out = preflight.ignored(adapter, [layer.name for layer in layers], options.listed(layers_to_ignore))
         space = SearchSpace.of(layers, scheme, candidates, metric, asked)
         reasons = {layer.name: reason for layer, reason in preflight.try_layers(adapter, space, left_out)}
         notes = adapter.notes

@@ -12,8 +12,10 @@ from aimet_hooks.search_space import NOTHING_ASKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from aimet_hooks.adapters import Adapter
+    from aimet_hooks.adapters.stored_weights import StoredWeights
     from aimet_hooks.layers import Layer
     from aimet_hooks.schemes import SvdScheme
     from aimet_hooks.search_space import SearchSpace
@@ -22,20 +24,19 @@ MAX_REASON = 300
 """Characters of an exception's text that a reason quotes."""
 
 
-def ignored(adapter: Adapter, layers: Sequence[Layer], patterns: Iterable[Any]) -> dict[str, str]:
+def ignored(model: Adapter | StoredWeights, names: Sequence[str], patterns: Iterable[Any]) -> dict[str, str]:
     """The layers that the user leaves out, each with the name, glob or module that says so.
 
     Raises:
         UnknownNameError: If an entry matches no layer.
     """
-    names = [layer.name for layer in layers]
     found: dict[str, str] = {}
     for pattern in patterns:
         if isinstance(pattern, str):
             matched = named(pattern, names)
             shown, likely = repr(pattern), nearest(pattern, names)
         else:
-            within = adapter.names_within(pattern)
+            within = model.names_within(pattern)
             matched = [name for name in names if name in within]
             shown, likely = f"a {type(pattern).__name__}", "; give layer names, globs, or modules of the model"
         if not matched:
@@ -80,10 +81,21 @@ def loosened_ties(space: SearchSpace, ties: Mapping[str, str], skipped: Iterable
 def _trial(adapter: Adapter, layer: Layer, scheme: SvdScheme) -> str | None:
     if layer.called and not np.isfinite(adapter.weight(layer.name)).all():
         return "its weight holds NaN or infinite values"
+    return failure_in(adapter, adapter.swapped(layer.name, scheme.trial(layer)), "a replacement")
+
+
+def failure_in(adapter: Adapter, changed: AbstractContextManager[Any], what: str) -> str | None:
+    """Why the model fails on the example input with a layer changed; None if it does not.
+
+    Args:
+        adapter: The model.
+        changed: A context of the adapter that changes a layer.
+        what: What is in the layer's place, in words.
+    """
     try:
-        with adapter.swapped(layer.name, scheme.trial(layer)) as native:
+        with changed as native:
             adapter.run_example(native)
     except Exception as error:
         text = " ".join(f"{type(error).__name__}: {error}".split())
-        return f"the model fails with a replacement in its place: {text[:MAX_REASON]}"
+        return f"the model fails with {what} in its place: {text[:MAX_REASON]}"
     return None

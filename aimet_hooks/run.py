@@ -6,13 +6,13 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aimet_hooks import adapters, evaluation, exploration, preflight, result
+from aimet_hooks import adapters, evaluation, evaluator, exploration, preflight, result
 from aimet_hooks import stats as statistics
 from aimet_hooks.cost import MAC, MEMORY
-from aimet_hooks.errors import AimetHooksError, EvaluationError, ModelError, ResultsDirError
+from aimet_hooks.errors import ModelError, ResultsDirError
 from aimet_hooks.evaluation import Outcome
+from aimet_hooks.evaluator import Evaluator
 from aimet_hooks.events import (
-    BaselineScored,
     EvalScored,
     ExplorationStarted,
     LayerCompressed,
@@ -84,7 +84,7 @@ class Run:
         self._space = space
         self._left_out = left_out
         self._known = known
-        self._changed: set[str] = set()
+        self._evaluator = Evaluator(adapter, announcer, options.eval_callback)
         self._evaluations = 0
 
     def prepare_table(self) -> ScoreTable:
@@ -127,25 +127,8 @@ class Run:
             EvaluationError: If it has no score, or none a second time.
         """
         self.stage = "baseline"
-        callback, argument = self._full_evaluation
-        with self._adapter.original() as native:
-            first = last = evaluation.evaluate_original(callback, self.options.eval_callback, native, argument)
-        self._note_changes()
-        score, repeated = _score(first, "the baseline cannot be evaluated"), None
-        if not isinstance(self.options.selection, ManualSelection) and self.options.full_eval_callback is None:
-            with self._adapter.original() as native:  # as new, which is what every cell gets
-                last = evaluation.evaluate(callback, native, argument)
-            self._note_changes()
-            repeated = _score(last, "the baseline cannot be evaluated a second time, as every cell will have to be")
-        baseline = BaselineScored(score=score, seconds=last.seconds, metrics=first.metrics, repeated_score=repeated)
-        self.announcer.announce(baseline)
-        if baseline.is_noisy:
-            self.announcer.note(
-                f"the original model scores {score:.10g}, and {repeated:.10g} when evaluated again: differences about "
-                f"as large as {baseline.noise:.2g} between cells are noise; fix the seeds that {argument} uses, or let "
-                "it evaluate more samples"
-            )
-        return score
+        alike = not isinstance(self.options.selection, ManualSelection) and self.options.full_eval_callback is None
+        return self._evaluator.score_baseline(*self._full_evaluation, twice=alike)
 
     @property
     def _full_evaluation(self) -> tuple[EvalCallback, str]:
@@ -187,7 +170,9 @@ class Run:
         self._note_other_ranks(unknown)
 
         def evaluate(cell: Cell) -> Outcome:
-            return self._evaluate(cell, prepared)
+            return self._evaluator.evaluate(
+                lambda: self._adapter.swapped(cell.layer, prepared.at(cell.layer, cell.variant.rank))
+            )
 
         self._evaluations = len(unknown)
         stop_at_first = self.options.on_eval_error == "raise"
@@ -210,16 +195,6 @@ class Run:
                 f"saved_eval_scores has {others} scores of other ranks than the ratios stand for here, as costs or "
                 "multiplicity differ; these cells are evaluated"
             )
-
-    def _evaluate(self, cell: Cell, prepared: PreparedLayers) -> Outcome:
-        try:
-            replacement = prepared.at(cell.layer, cell.variant.rank)
-            with self._adapter.swapped(cell.layer, replacement) as native:
-                outcome = evaluation.evaluate(self.options.eval_callback, native)
-        except AimetHooksError as error:
-            outcome = Outcome(None, error=str(error), exception=error)
-        self._note_changes()
-        return outcome
 
     def _announce_cell(self, table: ScoreTable, cell: Cell, outcome: Outcome, *, reused: bool) -> None:
         layer, variant = table.layers[cell.layer], cell.variant
@@ -288,10 +263,7 @@ class Run:
         build = self._adapter.begin_build()
         for name, variant in decision.variants.items():
             build.replace(name, prepared.at(name, variant.rank))
-        with build.evaluated() as native:
-            outcome = evaluation.evaluate(self.options.eval_callback, native)
-        self._note_changes()
-        return outcome
+        return self._evaluator.evaluate(build.evaluated)
 
     def build(self, table: ScoreTable, decision: Decision, prepared: PreparedLayers) -> ModelBuild:
         """Replace the chosen layers in a copy of the model.
@@ -328,9 +300,9 @@ class Run:
         with build.evaluated() as native:
             callback, argument = self._full_evaluation
             outcome = evaluation.evaluate(callback, native, argument)
-        score = _score(outcome, "the compressed model cannot be evaluated")
+        score = evaluator.required(outcome, "the compressed model cannot be evaluated")
         self._warn_of_optimism(baseline, score)
-        self._note_changes(thorough=True)
+        self._evaluator.note_changes(thorough=True)
         stats = statistics.CompressionStats(
             baseline_score=baseline,
             compressed_score=score,
@@ -360,7 +332,7 @@ class Run:
         return finished
 
     def _save(self, model: Any, splits: Mapping[str, Split]) -> None:
-        directory = self.options.results_dir
+        directory = self.options.reporting.results_dir
         if directory is None:
             return
         if adapters.framework_of(model) is adapters.TORCH:
@@ -397,17 +369,6 @@ class Run:
                 f"{lowest:.6g}: scores of single layers are optimistic, their losses add up; "
                 "raise the target or fine-tune the model"
                 + (" (the two are of different callbacks, and may not compare)" if full else "")
-            )
-
-    def _note_changes(self, *, thorough: bool = False) -> None:
-        """Name what an evaluation changed in the model, each thing once."""
-        changed = [name for name in self._adapter.changes(thorough=thorough) if name not in self._changed]
-        self._changed.update(changed)
-        if changed:
-            shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
-            self.announcer.note(
-                f"the model was changed during an evaluation ({shown}); scores before and after do not compare: "
-                "eval_callback must leave the model as it is"
             )
 
 
@@ -449,17 +410,6 @@ class _Laboratory:
             )
         )
         return outcome.score
-
-
-def _score(outcome: Outcome, failure: str) -> float:
-    """The score of a model without which the run cannot go on.
-
-    Raises:
-        EvaluationError: If there is none; begins with ``failure``.
-    """
-    if outcome.score is None:
-        raise EvaluationError(f"{failure}: {outcome.error}") from outcome.exception
-    return outcome.score
 
 
 def _compressed(name: str, stats: statistics.LayerStats) -> LayerCompressed:

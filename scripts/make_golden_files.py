@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 import onnxruntime
 
-from aimet_hooks import GreedySelection, compress_model, demo, event_log, load_run
+from aimet_hooks import GreedySelection, analyze_sensitivity, compress_model, demo, event_log, load_run
 from aimet_hooks.errors import EvaluationError
 from aimet_hooks.event_log import EventLog
-from aimet_hooks.events import BaselineScored, EvalScored, Event, ModelProbed, RunStarted
+from aimet_hooks.events import BaselineScored, EvalScored, Event, ModelProbed, RunStarted, SensitivityScored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,13 +87,39 @@ def run(directory: Path, failing: range, selection: GreedySelection = TARGET) ->
         )
 
 
+def analyze(directory: Path, failing: range) -> None:
+    """Analyse the sensitivity of the demo network for real; one of its layers has a channel that is too wide."""
+    model = onnx.load(demo.model_path())
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "block3.expand.weight")
+    values = onnx.numpy_helper.to_array(weight).copy()
+    values[7] *= 40
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    with np.load(demo.model_path().with_name("digits_test.npz")) as data:
+        images = data["images"][:8].astype(np.float32) / 16
+    analyze_sensitivity(
+        model,
+        evaluation(failing),
+        layers_to_ignore=("head", "stem", "block1.*", "block2.*"),
+        example_inputs=images,
+        results_dir=directory,
+        run_name="digits",
+        plugins=["file"],
+        console="off",
+        session_options=options,
+    )
+
+
 def fixed(event: Event) -> Event:
     """The event without anything that differs from run to run."""
     event = event.placed(run_id="20260101-000000-0a1b2c3d", seq=event.seq, time=BEGIN + event.seq / 4)
     if isinstance(event, RunStarted):
         settings = {**event.settings, "results_dir": "runs/digits"}
         return replace(event, settings=settings, provenance=PROVENANCE)
-    if isinstance(event, BaselineScored) or (isinstance(event, (EvalScored, ModelProbed)) and event.seconds):
+    if isinstance(event, BaselineScored) or (
+        isinstance(event, (EvalScored, ModelProbed, SensitivityScored)) and event.seconds
+    ):
         return replace(event, seconds=0.25)
     return event
 
@@ -144,6 +171,9 @@ def main() -> None:
         write_log(failed / "events.jsonl", target / "events-v1-failed.jsonl")
         for name in ("eval_scores.json", "eval_scores.csv", "comp_ratios.json"):
             shutil.copyfile(finished / name, target / name)
+        analyzed = Path(scratch, "analyzed")
+        analyze(analyzed, failing=range(4, 5))
+        write_log(analyzed / "events.jsonl", target / "events-v1-quantization.jsonl")
         write_pickles(finished, target)
 
 

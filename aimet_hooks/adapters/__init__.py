@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Adapter(Protocol):
-    """A model, framework-neutral. An adapter never changes the user's model beyond the life of ``swapped``.
+    """A model, framework-neutral. It never changes the user's model beyond ``swapped`` and ``reweighted``.
 
     ``aimet_hooks.testing.AdapterContract`` holds the behaviour that an adapter must have.
     """
@@ -57,6 +57,26 @@ class Adapter(Protocol):
 
     def swapped(self, name: str, replacement: Replacement) -> AbstractContextManager[Any]:
         """The native model as the callback gets it, with one layer replaced; put back afterwards, whatever happens."""
+        ...
+
+    def reweighted(self, name: str, weight: Array) -> AbstractContextManager[Any]:
+        """The native model as the callback gets it, with another weight in one layer; the old one back afterwards.
+
+        Args:
+            name: A layer as ``stored_weights`` names it. Layers that share its weight keep the old one.
+            weight: Of the shape that ``StoredLayer.read`` gives; cast to the layer's type.
+
+        Raises:
+            ModelError: If the layer has no weight of its own that could be another, as one that is computed.
+        """
+        ...
+
+    def layer_output(self, name: str, weight: Array | None = None) -> Array | None:
+        """What a layer of ``reweighted`` gives for the example input, with its own weight or this one.
+
+        Returns:
+            Its first output; of several calls all in a row, flat. None if the example does not call it.
+        """
         ...
 
     def run_example(self, native: Any) -> None:

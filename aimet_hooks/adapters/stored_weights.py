@@ -30,6 +30,7 @@ class StoredLayer:
         groups: Groups that input channels are divided into; 1 for a matrix product.
         convolution: Whether its channels are the second axis of what it gives, not the last.
         shared_with: Another layer that uses the same weight, None if there is none.
+        fixed: Why ``Adapter.reweighted`` cannot give it another weight; None if it can.
         read: Reads the weight, (out, in / groups, *kernel) float32 or float64 on the CPU, (out, in) of a product.
     """
 
@@ -39,13 +40,20 @@ class StoredLayer:
     convolution: bool
     shared_with: str | None
     read: Callable[[], Array]
+    fixed: str | None = None
 
 
 class StoredWeights(Protocol):
     """A model that is only read."""
 
+    model_name: str
+    """As ``Adapter.model_name``."""
     layers: Sequence[StoredLayer]
     """In the order of the graph (ONNX) or of registration (torch)."""
+
+    def names_within(self, module: object) -> set[str]:
+        """As ``Adapter.names_within``."""
+        ...
 
     def partners(self) -> Mapping[str, Partner]:
         """For every layer, by name, the one that it can be equalized with, or why there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -125,6 +126,77 @@ def exploration_options(function: F) -> F:
             click.option("--candidates", type=int, default=10, show_default=True, help="N: ratios k/N, k = 1 .. N-1."),
         )
     )
+
+
+def evaluation_options(*, required: bool) -> Callable[[F], F]:
+    """The options that say what evaluates a model."""
+
+    def decorated(function: F) -> F:
+        return _with_options(
+            function,
+            click.option(
+                "--metric",
+                type=click.Choice(["kl", "sqnr"]),
+                default="kl",
+                show_default=True,
+                help="For 'agreement': kl for logits, sqnr for other outputs.",
+            ),
+            click.option(
+                "--data",
+                type=click.Path(dir_okay=False, path_type=Path),
+                help="inputs.npz for 'agreement': one array an input, by the input's name.",
+            ),
+            click.option(
+                "--eval",
+                "evaluate",
+                required=required,
+                metavar="FUNCTION",
+                help="module:function or file.py:function, called with an InferenceSession; or 'agreement'.",
+            ),
+        )
+
+    return decorated
+
+
+def run_options(function: F) -> F:
+    """The options that say how a run goes, and where it is told of."""
+    return _with_options(
+        function,
+        click.option("--threads", type=click.IntRange(1), help="Threads of ONNX Runtime; its default without it."),
+        click.option("--provider", "providers", multiple=True, help="Execution provider of ONNX Runtime; repeatable."),
+        click.option(
+            "--plugin", "plugins", multiple=True, metavar="NAME", help="Load exactly these plugins; repeatable."
+        ),
+        click.option("--run-name", help="Name that views show."),
+        click.option(
+            "--results-dir",
+            type=click.Path(path_type=Path),
+            help="Event log, tables and what the run makes; nothing is written without it.",
+        ),
+        click.option(
+            "--on-eval-error",
+            type=click.Choice(["skip", "raise"]),
+            default="skip",
+            show_default=True,
+            help="What a failed cell does.",
+        ),
+        click.option(
+            "--direction",
+            type=click.Choice(["maximize", "minimize"]),
+            default="maximize",
+            show_default=True,
+            help="Whether a higher or a lower score is better.",
+        ),
+    )
+
+
+def session_options(threads: int | None) -> Any:
+    """The session options of a number of threads; None for those of ONNX Runtime."""
+    if threads is None:
+        return None
+    from aimet_hooks.adapters.onnx_graph.session_options import with_threads
+
+    return with_threads(threads)
 
 
 def _with_options(function: F, *options: Callable[[F], F]) -> F:

@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from aimet_hooks.evaluation import EvalCallback
 
 
+def named(name: str, data: Path | None, metric: Literal["kl", "sqnr"]) -> EvalCallback:
+    """What ``--eval`` stands for: a function, or "agreement" on the arrays of ``--data``.
+
+    Raises:
+        UsageError: If there is no such function, or no such data.
+    """
+    return agreement_on(data, metric) if name == "agreement" else load(name)
+
+
 def load(name: str) -> EvalCallback:
     """The function that ``module:function`` or ``file.py:function`` stands for; the current directory is importable.
 
@@ -75,12 +84,21 @@ def agreement_on(data: Path | None, metric: Literal["kl", "sqnr"]) -> Agreement:
 
     if data is None:
         raise UsageError("--eval agreement needs --data inputs.npz: one array an input, by the input's name")
+    return agreement(inputs_in(data, "--data"), metric=metric)
+
+
+def inputs_in(data: Path, option: str) -> dict[str, Any]:
+    """The arrays of an ``.npz`` file, by name of the input.
+
+    Raises:
+        UsageError: If there is no such file, or it is none.
+    """
     try:
         with data.open("rb") as file:
             found = np.load(file, allow_pickle=False)
             inputs: Any = found if isinstance(found, np.ndarray) else dict(found)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UsageError(f"--data {str(data)!r} cannot be read as .npz: {error}") from error
+        raise UsageError(f"{option} {str(data)!r} cannot be read as .npz: {error}") from error
     if isinstance(inputs, np.ndarray):
-        raise UsageError(f"--data {str(data)!r} is one array; write it with np.savez(file, input_name=array)")
-    return agreement(inputs, metric=metric)
+        raise UsageError(f"{option} {str(data)!r} is one array; write it with np.savez(file, input_name=array)")
+    return dict(inputs)

@@ -7,24 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aimet_hooks.cli import arguments, pages
+from aimet_hooks.cli import arguments, pages, writable
 
 if TYPE_CHECKING:
-    from aimet_hooks.evaluation import EvalCallback
     from aimet_hooks.strategies import Strategy
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_PATH = click.Path(path_type=Path)
 _EXISTING = click.Path(exists=True, path_type=Path)
 
 
 @click.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--eval", "evaluate", required=True, metavar="FUNCTION",
-              help="module:function or file.py:function, called with an InferenceSession; or 'agreement'.")  # fmt: skip
-@click.option("--data", type=_FILE, help="inputs.npz for 'agreement': one array an input, by the input's name.")
-@click.option("--metric", type=click.Choice(["kl", "sqnr"]), default="kl", show_default=True,
-              help="For 'agreement': kl for logits, sqnr for other outputs.")  # fmt: skip
+@arguments.evaluation_options(required=True)
 @click.option("-o", "--output", required=True, type=_FILE, metavar="OUT.onnx", help="Where the compressed model goes.")
 @click.option("--target", type=float, default=0.5, show_default=True, help="Share of the model's cost to keep.")
 @click.option("--max-drop", type=float, help="In its place: the smallest model whose measured score loses no more.")
@@ -37,36 +31,31 @@ _EXISTING = click.Path(exists=True, path_type=Path)
 @click.option("--monotonic-fit", is_flag=True, help="Choose by the isotonic fit of the scores.")
 @arguments.exploration_options
 @click.option("--full-eval", metavar="FUNCTION", help="Evaluates the baseline and the result, as --eval.")
-@click.option("--direction", type=click.Choice(["maximize", "minimize"]), default="maximize", show_default=True,
-              help="Whether a higher or a lower score is better.")  # fmt: skip
-@click.option("--on-eval-error", type=click.Choice(["skip", "raise"]), default="skip", show_default=True,
-              help="What a failed cell does.")  # fmt: skip
-@click.option("--results-dir", type=_PATH, help="Event log, tables and model; nothing is written without it.")
-@click.option("--run-name", help="Name that views show.")
-@click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="Load exactly these plugins; repeatable.")
-@click.option("--provider", "providers", multiple=True, help="Execution provider of ONNX Runtime; repeatable.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of ONNX Runtime; its default without it.")
+@arguments.run_options
 @arguments.visualization_option
 @arguments.console_option
 def compress(**given: Any) -> None:
     """Compress MODEL: explore layer by layer, choose the ratios, write the result."""
     from aimet_hooks import adapters, compress_model
+    from aimet_hooks.cli import callbacks
     from aimet_hooks.errors import ResultsDirError
 
     output: Path = given["output"]
-    _check_writable(output)
+    writable.check(output, "-o")
     adapters.require(adapters.ONNX)
     pages.say_live_page(given["visualization_url"])
     result = compress_model(
         given["model"],
-        _callback(given["evaluate"], given),
+        callbacks.named(given["evaluate"], given["data"], given["metric"]),
         input_shape=given["input_shape"],
         compress_scheme=arguments.scheme_with(given["scheme"], given["multiplicity"]),
         cost_metric=given["cost_metric"],
         layer_options=arguments.layer_options(given["layer_option"]),
         selection=_selection(given),
         layers_to_ignore=given["ignore"],
-        full_eval_callback=_callback(given["full_eval"], given) if given["full_eval"] else None,
+        full_eval_callback=(
+            callbacks.named(given["full_eval"], given["data"], given["metric"]) if given["full_eval"] else None
+        ),
         direction=given["direction"],
         on_eval_error=given["on_eval_error"],
         visualization_url=given["visualization_url"],
@@ -74,7 +63,7 @@ def compress(**given: Any) -> None:
         run_name=given["run_name"],
         plugins=list(given["plugins"]) or None,
         console=given["console"],
-        session_options=_session_options(given["threads"]),
+        session_options=arguments.session_options(given["threads"]),
         providers=list(given["providers"]) or None,
     )
     from aimet_hooks.adapters.onnx_graph import saving
@@ -86,20 +75,6 @@ def compress(**given: Any) -> None:
         raise ResultsDirError(f"-o {str(output)!r} cannot be written ({error.strerror or error}){kept}") from error
     click.echo(f"The compressed model is in {output}.")
     pages.say_report(given["results_dir"])
-
-
-def _check_writable(output: Path) -> None:
-    """Find out before the run, not after it, that the result cannot be written."""
-    from aimet_hooks.errors import UsageError
-
-    probe = output.with_name(f".{output.name}.part")
-    try:
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UsageError(
-            f"-o {str(output)!r} cannot be written ({error.strerror}); make its folder first, or choose another"
-        ) from error
 
 
 def _selection(given: dict[str, Any]) -> Strategy:
@@ -116,19 +91,3 @@ def _selection(given: dict[str, Any]) -> Strategy:
         use_monotonic_fit=given["monotonic_fit"],
         saved_eval_scores=given["saved_eval_scores"],
     )
-
-
-def _callback(name: str, given: dict[str, Any]) -> EvalCallback:
-    from aimet_hooks.cli import callbacks
-
-    if name == "agreement":
-        return callbacks.agreement_on(given["data"], given["metric"])
-    return callbacks.load(name)
-
-
-def _session_options(threads: int | None) -> Any:
-    if threads is None:
-        return None
-    from aimet_hooks.adapters.onnx_graph.session_options import with_threads
-
-    return with_threads(threads)

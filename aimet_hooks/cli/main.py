@@ -18,6 +18,7 @@ from aimet_hooks.cli.compress import compress
 from aimet_hooks.cli.demo import demo
 from aimet_hooks.cli.layers import layers
 from aimet_hooks.cli.plugins import plugins
+from aimet_hooks.cli.quantization import quantization
 from aimet_hooks.cli.select import apply, select
 from aimet_hooks.cli.serve import serve
 from aimet_hooks.cli.show import show
@@ -43,7 +44,7 @@ def commands(*, traceback: bool) -> None:
     del traceback  # taken from the line in main, so that it may stand anywhere
 
 
-for command in (demo, layers, compress, select, apply, show, serve, plugins):
+for command in (demo, layers, compress, select, apply, quantization, show, serve, plugins):
     commands.add_command(command)
 
 

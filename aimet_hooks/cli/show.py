@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aimet_hooks.cli import arguments
+from aimet_hooks.cli import arguments, pages
 from aimet_hooks.cli.waiting import until_interrupted
 
 if TYPE_CHECKING:
@@ -39,20 +39,9 @@ def show(path: Path, *, console: bool, visualization_url: str | None, html: Path
     if visualization_url is not None:
         _show_live(events, visualization_url)
     elif html is not None:
-        _write_html(events, html)
+        pages.write_html(events, html)
     else:
         discovery.plugin("console").show(events)
-
-
-def _write_html(events: Sequence[Event], path: Path) -> None:
-    from aimet_hooks import discovery
-    from aimet_hooks.errors import ResultsDirError
-
-    try:
-        discovery.plugin("bokeh").write_report(events, path)
-    except OSError as error:
-        raise ResultsDirError(f"--html {str(path)!r} cannot be written ({error.strerror or error})") from error
-    click.echo(f"The page is in {path}.")
 
 
 def _show_live(events: Sequence[Event], url: str) -> None:

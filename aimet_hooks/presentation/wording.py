@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aimet_hooks.events import EvalScored
 from aimet_hooks.presentation import quantities
 from aimet_hooks.presentation.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aimet_hooks.events import RunFailed
+    from aimet_hooks.events import RunFailed, SensitivityScored
     from aimet_hooks.run_state import RunState
 
 _SCHEMES = {"spatial_svd": "spatial SVD", "weight_svd": "weight SVD", "quantization": "quantization of weights"}
@@ -59,6 +60,9 @@ def selection(run: RunState) -> Mapping[str, Any]:
 
 
 def _aim(run: RunState) -> str:
+    bitwidths = run.settings.get("bitwidths")
+    if isinstance(bitwidths, tuple):
+        return f"at {' and '.join(map(str, bitwidths))} bits"
     wanted = target(run)
     if wanted is not None:
         return f"keep {quantities.ratio(wanted)} of the {metric(run)}"
@@ -91,6 +95,11 @@ def failure(failed: RunFailed) -> str:
     """Where and why a run ended without a result."""
     text = message(failed.message)
     return ending(failed) + (f": {text}" if text else "")
+
+
+def column(cell: EvalScored | SensitivityScored) -> str:
+    """The column of a cell: its ratio, or its bit width."""
+    return quantities.ratio(cell.comp_ratio) if isinstance(cell, EvalScored) else f"{cell.bitwidth} bits"
 
 
 def cells(number: int, total: int) -> str:

@@ -95,7 +95,7 @@ def changes_of(old_model: Any, new_model: Any, selected: Iterable[str] | None, b
 
 def _ranges(stored: StoredWeights, layers: Sequence[StoredLayer], bitwidth: int) -> ModelRanges:
     summary = summary_of(layers, bitwidth)
-    problems = {problem.layer: problem for problem in problems_of(stored, summary, bitwidth)}
+    problems = {problem.layer: problem for problem in problems_of(stored, summary)}
     return ModelRanges(bitwidth, summary, channels_of(layers, bitwidth, per_channel=False), problems)
 
 

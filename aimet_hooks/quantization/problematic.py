@@ -97,21 +97,27 @@ def find_problematic_layers(
     if not wide_channel >= 1:
         raise UsageError(f"wide_channel is {wide_channel!r}; give a multiple of the median range of at least 1, as 3")
     stored = stored_weights(model)
-    summary = summary_of(stored.layers, bitwidth)
-    limits = {"enough_bits": enough_bits, "max_lost_bits": max_lost_bits, "wide_channel": wide_channel}
-    return problems_of(stored, summary, bitwidth, **limits)
+    return problems_of(
+        stored,
+        summary_of(stored.layers, bitwidth),
+        enough_bits=enough_bits,
+        max_lost_bits=max_lost_bits,
+        wide_channel=wide_channel,
+    )
 
 
 def problems_of(
     stored: StoredWeights,
     summary: pd.DataFrame,
-    bitwidth: int,
     *,
     enough_bits: float = ENOUGH_BITS,
     max_lost_bits: float = MAX_LOST_BITS,
     wide_channel: float = WIDE_CHANNEL,
 ) -> list[ProblematicLayer]:
-    """What ``find_problematic_layers`` lists of the layers of a summary; its limits are known to be in range."""
+    """What ``find_problematic_layers`` finds, in a summary of layers at one bit width."""
+    if summary.empty:
+        return []
+    bitwidth = int(summary["bitwidth"].iloc[0])
     broken = summary["non_finite"] > 0
     least = min(enough_bits, max(1.0, bitwidth - max_lost_bits))
     lost = summary["effective_bits_per_tensor"] < least

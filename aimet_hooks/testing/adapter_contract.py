@@ -9,8 +9,10 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from aimet_hooks.cost import full_rank
+from aimet_hooks.errors import ModelError
 from aimet_hooks.factorization import zeros
 from aimet_hooks.schemes import SpatialSvd, WeightSvd
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from aimet_hooks.adapters import Adapter
+    from aimet_hooks.adapters.stored_weights import StoredLayer
     from aimet_hooks.factorization import Array, Replacement
     from aimet_hooks.layers import Layer
     from aimet_hooks.schemes import SvdScheme
@@ -34,6 +37,7 @@ class AdapterContract(ABC):
             def make_adapter(self): return MyAdapter(small_model())
             def make_adapter_of_other_weights(self): return MyAdapter(small_model(first_weight=2.0))
             def outputs(self, native): return native.run(INPUTS)
+            def stored(self): return stored_weights(small_model()).layers
 
     Attributes:
         layer_names: Every layer with weights of the model, in network order.
@@ -54,6 +58,10 @@ class AdapterContract(ABC):
     @abstractmethod
     def outputs(self, native: Any) -> Array:
         """What a native model, as the callback gets it, computes for an input that is always the same."""
+
+    @abstractmethod
+    def stored(self) -> Sequence[StoredLayer]:
+        """The stored weights of such a model, as ``stored_weights(model).layers`` gives them."""
 
     # -- layers ------------------------------------------------------------------------------------------------------
 
@@ -168,6 +176,54 @@ class AdapterContract(ABC):
                     self.outputs(native)
                 assert list(adapter.changes()) == []
             assert list(adapter.changes(thorough=True)) == []
+
+    # -- other weights -----------------------------------------------------------------------------------------------
+
+    def test_a_layer_with_its_own_weight_computes_the_same(self) -> None:
+        """``reweighted()`` with the stored weight changes nothing, in grouped layers as well."""
+        with self.make_adapter() as adapter, self._left_as_it_was(adapter):
+            expected = self._original(adapter)
+            for layer in self.stored():
+                with adapter.reweighted(layer.name, layer.read()) as native:
+                    assert np.array_equal(self.outputs(native), expected), layer.name
+
+    def test_another_weight_takes_part(self) -> None:
+        """``reweighted()`` really works with the weight that it is given."""
+        with self.make_adapter() as adapter, self._left_as_it_was(adapter):
+            expected = self._original(adapter)
+            for layer in self.stored():
+                with adapter.reweighted(layer.name, layer.read() / 2) as native:
+                    assert not np.array_equal(self.outputs(native), expected), layer.name
+                    adapter.run_example(native)
+
+    def test_the_old_weight_is_put_back_after_an_exception(self) -> None:
+        """It is put back too after an exception, Ctrl-C and exit included, and is no change of the model."""
+        with self.make_adapter() as adapter, self._left_as_it_was(adapter):
+            for error in (RuntimeError, KeyboardInterrupt, SystemExit):
+                for layer in self.stored():
+                    with suppress(error), adapter.reweighted(layer.name, layer.read() * 0):
+                        raise error
+            assert list(adapter.changes(thorough=True)) == []
+
+    def test_the_output_of_a_layer_follows_its_weight(self) -> None:
+        """``layer_output()`` is what the layer gives for the example, with its own weight or another."""
+        with self.make_adapter() as adapter, self._left_as_it_was(adapter):
+            for layer in self.stored():
+                own, same, other = (
+                    adapter.layer_output(layer.name, weight) for weight in (None, layer.read(), layer.read() / 2)
+                )
+                assert own is not None, layer.name
+                assert same is not None, layer.name
+                assert other is not None, layer.name
+                assert np.array_equal(own, same), layer.name
+                assert own.shape == other.shape, layer.name
+                assert not np.array_equal(own, other), layer.name
+            assert list(adapter.changes(thorough=True)) == []
+
+    def test_a_layer_without_a_weight_of_its_own_is_refused(self) -> None:
+        """``reweighted()`` refuses what ``stored_weights`` does not list."""
+        with self.make_adapter() as adapter, pytest.raises(ModelError), adapter.reweighted("?", np.zeros((1, 1))):
+            pass
 
     # -- the result --------------------------------------------------------------------------------------------------
 

@@ -140,7 +140,7 @@ def _row(followed: FollowedRun, now: float) -> dict[str, Any]:
 def _state(run: RunState, now: float) -> tuple[str, str]:
     """What a run does, and how that looks; a run that did not end and is silent has perhaps died."""
     state = progress.state(run)
-    if run.finished:
+    if run.finished or run.analyzed:
         return state, "good"
     if run.failed:
         return state, "bad"

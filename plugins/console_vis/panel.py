@@ -14,7 +14,7 @@ from console_vis.panel_table import PanelTable, lay_out
 from console_vis.score_colours import FAILED_STYLE, legend
 
 if TYPE_CHECKING:
-    from aimet_hooks.events import EvalScored
+    from aimet_hooks.events import EvalScored, SensitivityScored
     from console_vis.glyphs import Glyphs
     from console_vis.watched_run import WatchedRun
 
@@ -94,7 +94,7 @@ class Panel:
 
     def _steps(self) -> tuple[int, int]:
         run = self._run
-        if run.phase == "exploring" or (run.phase == "failed" and run.exploration):
+        if run.phase == "exploring" or (run.phase == "failed" and run.total):
             return run.completed, run.total
         if run.phase == "finished":
             return 1, 1
@@ -109,7 +109,7 @@ class Panel:
                     return "preparing the table"
                 return "evaluating the original model" if all_done and total else "trying every layer"
             case "exploring":
-                return "choosing ratios" if all_done else "exploring"
+                return "choosing ratios" if all_done and run.exploration else "exploring"
             case "selected" | "compressing":
                 return "evaluating the compressed model" if all_done and total else "compressing"
             case "failed" if run.failed is not None:
@@ -139,13 +139,13 @@ class Panel:
             return Text(self._joined(scores, kept))
         if run.selection is not None:
             return Text(self._joined(baseline, *self._choice(), ended))
-        return Text(self._joined(baseline, ended or self._latest(run.last_cell)))
+        return Text(self._joined(baseline, ended or self._latest(run.last_score)))
 
-    def _latest(self, cell: EvalScored | None) -> str:
+    def _latest(self, cell: EvalScored | SensitivityScored | None) -> str:
         if cell is None:
             return ""
         name = shorten(layer_name(cell.layer), 30, self._glyphs.ellipsis)
-        where = f"latest {name} at {quantities.ratio(cell.comp_ratio)}"
+        where = f"latest {name} at {wording.column(cell)}"
         if cell.score is None:
             return f"{where}: failed"
         drop = self._watched.scale.drop(cell.score)

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from aimet_hooks.events import (
+    AnalysisFinished,
     BaselineScored,
     EvalScored,
     Event,
@@ -19,6 +20,9 @@ from aimet_hooks.events import (
     RunFailed,
     RunFinished,
     RunStarted,
+    SensitivityScored,
+    SensitivityStarted,
+    WeightRangesAnalyzed,
 )
 from aimet_hooks.presentation import quantities, wording
 from aimet_hooks.presentation.score_scale import ScoreScale
@@ -71,11 +75,11 @@ class PlainLines:
         """Print the lines of one event, if it has any."""
         if os.getpid() != self._process:
             return
-        if isinstance(event, (RunStarted, RatiosSelected, RunFailed, RunFinished)):
+        if isinstance(event, (RunStarted, RatiosSelected, RunFailed, RunFinished, AnalysisFinished)):
             self._heartbeat.stop()
         with self._lock:
             self._hear(event, run)
-        if isinstance(event, ExplorationStarted):
+        if isinstance(event, (ExplorationStarted, SensitivityStarted)):
             self._heartbeat.start()
 
     def stop(self, *, keep: bool) -> None:  # noqa: ARG002 -- lines stay where they are
@@ -87,13 +91,13 @@ class PlainLines:
         if isinstance(event, RunStarted):
             self._begin = self._last_line = self._last_event = event.time
             self._print(event, " - ".join(wording.titles(run)))
-        elif isinstance(event, EvalScored):
+        elif isinstance(event, (EvalScored, SensitivityScored)):
             self._hear_cell(event, run)
         elif isinstance(event, Progressed):
             if self._is_due(event):
                 self._print(event, f"{clean(event.stage)}: {event.completed} of {event.total} layers")
                 self._last_line = event.time
-        elif isinstance(event, (RatiosSelected, RunFailed)):
+        elif isinstance(event, (RatiosSelected, RunFailed, AnalysisFinished)):
             self._hear_end_of_exploration(event, run)
         else:
             self._hear_step(event, run)
@@ -106,20 +110,22 @@ class PlainLines:
             self._scale = ScoreScale.of(run)
             noise = f", noise {self._scale.noise_points:.2g} points" if self._scale.noise else ""
             self._print(event, f"baseline {self._scale.text(event.score)} ({event.seconds:.3g} s){noise}")
-        elif isinstance(event, ExplorationStarted):
+        elif isinstance(event, (ExplorationStarted, SensitivityStarted)):
             self._print(event, _forecast(event, run))
             self._last_line = event.time
             self._known, self._last_cell = (0, event.total), None
         elif isinstance(event, ModelProbed):
             self._print(event, _probe(event, self._scale))
+        elif isinstance(event, WeightRangesAnalyzed):
+            self._print(event, _ranges(event))
         elif isinstance(event, RunFinished):
             self._print(event, f"finished in {quantities.duration(event.time - self._begin)}")
 
-    def _hear_cell(self, cell: EvalScored, run: RunState) -> None:
+    def _hear_cell(self, cell: EvalScored | SensitivityScored, run: RunState) -> None:
         self._known, self._last_cell = (cell.completed, cell.total), cell.time
         if cell.score is None:
             self._print_failure(cell)
-        if len(run.scores[cell.layer]) == len(run.ratios_of(cell.layer)):
+        if _row_is_complete(cell, run):
             self._print_row(cell, cell.layer, run)
         if self._is_due(cell):
             left = "" if run.eta is None else f", {quantities.duration(run.eta)} left"
@@ -147,29 +153,35 @@ class PlainLines:
             self._print_at(now, f"still {what}: {wording.cells(completed, total)}{latest}")
             return self._interval
 
-    def _print_failure(self, cell: EvalScored) -> None:
+    def _print_failure(self, cell: EvalScored | SensitivityScored) -> None:
         error = wording.message(cell.error or "no reason given")
         if error in self._errors or len(self._errors) >= MOST_ERRORS:
             return
         self._errors.add(error)
         more = "; other errors will only be counted" if len(self._errors) == MOST_ERRORS else ""
-        where = f"{layer_name(cell.layer)} at {quantities.ratio(cell.comp_ratio)}"
+        where = f"{layer_name(cell.layer)} at {wording.column(cell)}"
         self._print(cell, f"failed {where}: {error}{more}")
 
     def _hear_end_of_exploration(self, event: Event, run: RunState) -> None:
-        for layer, row in run.scores.items():
+        for layer, row in (*run.scores.items(), *run.sensitivity.items()):
             if row and layer not in self._printed_rows:
                 self._print_row(event, layer, run)
         if run.failures:
             self._print(event, f"{wording.cells(run.failures, run.total)} failed")
         if isinstance(event, RatiosSelected):
             self._print(event, _chosen(event, run, self._scale))
+        elif isinstance(event, AnalysisFinished):
+            self._print(event, f"finished in {quantities.duration(event.time - self._begin)}")
 
     def _print_row(self, event: Event, layer: str, run: RunState) -> None:
         self._printed_rows.add(layer)
+        row: list[EvalScored | SensitivityScored] = [
+            *(cell for _, cell in sorted(run.scores.get(layer, {}).items())),
+            *(cell for _, cell in sorted(run.sensitivity.get(layer, {}).items())),
+        ]
         scores = (
-            f"{quantities.ratio(ratio)}: {'failed' if cell.score is None else self._scale.text(cell.score)}"
-            for ratio, cell in sorted(run.scores[layer].items())
+            f"{wording.column(cell)}: {'failed' if cell.score is None else self._scale.text(cell.score)}"
+            for cell in row
         )
         self._print(event, f"{layer_name(layer)}  {'  '.join(scores)}")
 
@@ -181,9 +193,26 @@ class PlainLines:
         self._printed = self._clock()
 
 
-def _forecast(event: ExplorationStarted, run: RunState) -> str:
+def _row_is_complete(cell: EvalScored | SensitivityScored, run: RunState) -> bool:
+    if isinstance(cell, SensitivityScored):
+        return len(run.sensitivity[cell.layer]) == len(run.bitwidths)
+    return len(run.scores[cell.layer]) == len(run.ratios_of(cell.layer))
+
+
+def _ranges(event: WeightRangesAnalyzed) -> str:
+    broken = f"{len(event.problems)} of {wording.plural(len(event.layers), 'layer')} will break"
+    worst = f", the worst is {layer_name(str(event.problems[0]['layer']))}" if event.problems else ""
+    return f"weight ranges at {event.bitwidth} bits: {broken}{worst}"
+
+
+def _forecast(event: ExplorationStarted | SensitivityStarted, run: RunState) -> str:
+    columns = (
+        wording.plural(len(event.candidates), "ratio")
+        if isinstance(event, ExplorationStarted)
+        else wording.plural(len(event.bitwidths), "bit width")
+    )
     what = (
-        f"exploring {wording.plural(len(event.layers), 'layer')} at {wording.plural(len(event.candidates), 'ratio')}: "
+        f"exploring {wording.plural(len(event.layers), 'layer')} at {columns}: "
         f"{wording.plural(event.total, 'cell')}, {wording.plural(event.evaluations, 'evaluation')}"
     )
     reused = f", {event.reused} known already" if event.reused else ""

@@ -75,6 +75,14 @@ class ConsoleReporter(EveryEvent):
     @hookimpl
     def on_run_finished(self, event: events.RunFinished, run: RunState) -> None:
         """Print the result."""
+        self._show_result(event, run)
+
+    @hookimpl
+    def on_analysis_finished(self, event: events.AnalysisFinished, run: RunState) -> None:
+        """Print what was found."""
+        self._show_result(event, run)
+
+    def _show_result(self, event: events.Event, run: RunState) -> None:
         results = self._results
         directory = None if self._results_dir is None else str(self._results_dir)
         try:
@@ -89,7 +97,7 @@ class ConsoleReporter(EveryEvent):
         self._progress.hear(event, run)
         self._progress.stop(keep=True)
         line = wording.ending(event)
-        if self._results_dir is not None and run.exploration is not None:
+        if self._results_dir is not None and run.total:
             log = clean(str(self._results_dir / event_log.FILE_NAME))
             line += f"; {wording.cells(run.completed, run.total)} are safe in {log}"
         self._messages.print([Text(line, FAILED_STYLE)])

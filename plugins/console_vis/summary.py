@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from aimet_hooks.presentation import quantities, wording
 from aimet_hooks.presentation.score_scale import ScoreScale
 from aimet_hooks.presentation.text import clean, layer_name
+from console_vis import quantization
 from console_vis.aligned import Entry, aligned
 from console_vis.score_colours import ASCII_LABELS, FAILED_STYLE, STYLES, legend
+from console_vis.wrapping import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from aimet_hooks.events import EvalScored
+    from aimet_hooks.events import EvalScored, SensitivityScored
     from aimet_hooks.run_state import RunState
 
 MOST_ERRORS = 10
@@ -41,6 +42,8 @@ def summarize(
     scale = ScoreScale.of(run)
     sections = (
         _scores(run, scale, width, colours=colours),
+        quantization.problems(run, width),
+        quantization.sensitivity(run, scale, width, colours=colours),
         _failed_cells(run, width),
         _skipped(run, width),
         _choice(run, width),
@@ -53,16 +56,6 @@ def summarize(
             if number == 0:
                 yield Text()
             yield line
-
-
-def _wrapped(text: str, width: int | None) -> Iterator[Text]:
-    """A line that goes on indented where a terminal ends."""
-    if width is None:
-        yield Text(f"  {text}")
-        return
-    first, *others = textwrap.wrap(text, max(width - 4, 20), break_long_words=False, break_on_hyphens=False) or [""]
-    yield Text(f"  {first}")
-    yield from (Text(f"    {line}") for line in others)
 
 
 def _heading(text: str) -> Text:
@@ -107,13 +100,14 @@ def _score(cell: EvalScored | None, scale: ScoreScale, *, chosen: bool) -> Entry
 
 
 def _failed_cells(run: RunState, width: int | None) -> Iterator[Text]:
-    failed = [cell for row in run.scores.values() for cell in row.values() if cell.score is None]
+    rows: list[Mapping[Any, EvalScored | SensitivityScored]] = [*run.scores.values(), *run.sensitivity.values()]
+    failed = [cell for row in rows for cell in row.values() if cell.score is None]
     if not failed:
         return
     yield _heading(f"Failed cells ({len(failed)})")
     errors = Counter(wording.message(cell.error or "no reason was recorded") for cell in failed)
     for error, number in errors.most_common(MOST_ERRORS):
-        yield from _wrapped(f"{wording.plural(number, 'cell')}: {error}", width)
+        yield from wrapped(f"{wording.plural(number, 'cell')}: {error}", width)
     if len(errors) > MOST_ERRORS:
         yield Text(f"  and {wording.plural(len(errors) - MOST_ERRORS, 'error')} more")
 
@@ -123,7 +117,7 @@ def _skipped(run: RunState, width: int | None) -> Iterator[Text]:
         return
     yield _heading(f"Skipped ({len(run.skipped)})")
     for layer, reason in run.skipped.items():
-        yield from _wrapped(f"{layer_name(layer)}: {wording.message(reason)}", width)
+        yield from wrapped(f"{layer_name(layer)}: {wording.message(reason)}", width)
 
 
 def _choice(run: RunState, width: int | None) -> Iterator[Text]:
@@ -180,7 +174,7 @@ def _notes(run: RunState, width: int | None) -> Iterator[Text]:
         return
     yield _heading("Notes")
     for note in run.notes:
-        yield from _wrapped(" ".join(clean(note).split()), width)
+        yield from wrapped(" ".join(clean(note).split()), width)
 
 
 def _outcome(run: RunState, scale: ScoreScale) -> Iterator[Text]:
@@ -189,12 +183,14 @@ def _outcome(run: RunState, scale: ScoreScale) -> Iterator[Text]:
     elif run.finished is not None:
         yield _heading("Result")
         yield from _result_lines(run, scale)
+    elif run.analyzed is not None:
+        return
     elif run.layers:  # of a bare table or choice the model is not known, and nothing was run
         yield _heading("not finished" + _so_far(run, after=":"))
 
 
 def _so_far(run: RunState, *, after: str = ";") -> str:
-    return f"{after} {wording.cells(run.completed, run.total)} are known" if run.exploration else ""
+    return f"{after} {wording.cells(run.completed, run.total)} are known" if run.total else ""
 
 
 def _result_lines(run: RunState, scale: ScoreScale) -> Iterator[Text]:
@@ -257,5 +253,5 @@ def _metrics(before: Mapping[str, float], after: Mapping[str, float]) -> Iterabl
 
 def _files(run: RunState, results_dir: str | None) -> Iterator[Text]:
     directory = results_dir or run.settings.get("results_dir")
-    if directory and (run.finished is not None or run.failed is not None):
+    if directory and run.is_over:
         yield Text(f"Files: {clean(str(directory))}")

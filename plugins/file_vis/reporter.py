@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from aimet_hooks import recordings
 from aimet_hooks.hookspecs import hookimpl
-from file_vis import tables
+from file_vis import quantization_tables, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from aimet_hooks.events import WeightRangesAnalyzed
     from aimet_hooks.run_state import RunState
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,9 @@ MAX_SHARE = 0.01
 
 class FileReporter:
     """Writes ``eval_scores.json`` and ``.csv`` as the table fills up, then ``comp_ratios.json`` and ``stats.json``.
+
+    Of an analysis of quantization ``weight_ranges.json`` and ``.csv``, and ``sensitivity.json`` and ``.csv`` as that
+    table fills up.
 
     Each file is replaced as a whole, so that a reader never sees half of one. A directory that cannot be written is
     said once.
@@ -57,8 +61,7 @@ class FileReporter:
     @hookimpl
     def on_ratios_selected(self, run: RunState) -> None:
         """Write the whole table and the choice."""
-        if run.exploration is not None:
-            self._write_scores(run)
+        self._write_scores(run)
         self._write(recordings.RATIOS_FILE, tables.ratios_json(run))
 
     @hookimpl
@@ -67,15 +70,40 @@ class FileReporter:
         self._write("stats.json", tables.stats_json(run))
 
     @hookimpl
+    def on_weight_ranges(self, event: WeightRangesAnalyzed) -> None:
+        """Write the ranges."""
+        self._write("weight_ranges.json", quantization_tables.ranges_json(event))
+        self._write("weight_ranges.csv", quantization_tables.ranges_csv(event))
+
+    @hookimpl
+    def on_sensitivity_started(self, run: RunState) -> None:
+        """Write the empty table."""
+        self._write_scores(run)
+
+    @hookimpl
+    def on_sensitivity_score(self, run: RunState) -> None:
+        """Write the table, at most once an interval."""
+        if self._clock() >= self._next:
+            self._write_scores(run)
+
+    @hookimpl
+    def on_analysis_finished(self, run: RunState) -> None:
+        """Write the whole table, if there is one."""
+        self._write_scores(run)
+
+    @hookimpl
     def on_run_failed(self, run: RunState) -> None:
         """Write what the table has."""
-        if run.exploration is not None:
-            self._write_scores(run)
+        self._write_scores(run)
 
     def _write_scores(self, run: RunState) -> None:
         begin = self._clock()
-        self._write(recordings.SCORES_FILE, tables.scores_json(run))
-        self._write("eval_scores.csv", tables.scores_csv(run))
+        if run.exploration is not None:
+            self._write(recordings.SCORES_FILE, tables.scores_json(run))
+            self._write("eval_scores.csv", tables.scores_csv(run))
+        if run.sensitivity_started is not None:
+            self._write("sensitivity.json", quantization_tables.sensitivity_json(run))
+            self._write("sensitivity.csv", quantization_tables.sensitivity_csv(run))
         end = self._clock()
         self._next = end + max(INTERVAL, (end - begin) / MAX_SHARE)
 

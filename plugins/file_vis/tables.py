@@ -19,7 +19,7 @@ def scores_json(run: RunState) -> str:
     """``{"schema": 1, "baseline": score, "scores": {layer: {ratio: score or null}}}``."""
     columns = run.candidates
     scores = {layer: dict(zip(map(str, columns), values, strict=True)) for layer, values in _rows(run)}
-    return _json({"schema": SCHEMA, "baseline": run.baseline.score if run.baseline else None, "scores": scores})
+    return to_json({"schema": SCHEMA, "baseline": run.baseline.score if run.baseline else None, "scores": scores})
 
 
 def scores_csv(run: RunState) -> str:
@@ -33,7 +33,7 @@ def scores_csv(run: RunState) -> str:
 
 def ratios_json(run: RunState) -> str:
     """``{layer: ratio or null}``."""
-    return _json(dict(run.selection.comp_ratios) if run.selection else {})
+    return to_json(dict(run.selection.comp_ratios) if run.selection else {})
 
 
 def stats_json(run: RunState) -> str:
@@ -49,7 +49,7 @@ def stats_json(run: RunState) -> str:
             "metrics": dict(finished.metrics),
             "notes": list(run.notes),
         }
-    return _json(
+    return to_json(
         whole | {"layers": {layer: _layer_stats(run, layer) for layer in run.layers}, "skipped": dict(run.skipped)}
     )
 
@@ -72,5 +72,6 @@ def _rows(run: RunState) -> Iterator[tuple[str, list[float | None]]]:
         yield layer, [cells[ratio].score if ratio in cells else None for ratio in run.candidates]
 
 
-def _json(content: dict[str, Any]) -> str:
+def to_json(content: dict[str, Any]) -> str:
+    """The text of a JSON file."""
     return json.dumps(content, indent=1, allow_nan=False) + "\n"

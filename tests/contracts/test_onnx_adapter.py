@@ -10,11 +10,15 @@ import onnx
 import pytest
 from onnx import TensorProto
 
+from aimet_hooks.adapters.stored_weights import stored_weights
 from aimet_hooks.testing.adapter_contract import AdapterContract
 from tests.unit.adapters.onnx_networks import adapter_of, array, network, node
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aimet_hooks.adapters import Adapter
+    from aimet_hooks.adapters.stored_weights import StoredLayer
     from aimet_hooks.factorization import Array
 
 SHAPE = (2, 4, 9, 9)
@@ -49,6 +53,9 @@ class TestOnnxAdapter(AdapterContract):
 
     def make_adapter(self) -> Adapter:
         return adapter_of(self.make_model(), shape=SHAPE)
+
+    def stored(self) -> Sequence[StoredLayer]:
+        return stored_weights(self.make_model()).layers
 
     def make_adapter_of_other_weights(self) -> Adapter:
         return adapter_of(self.make_model(first_weight=1.001), shape=SHAPE)

@@ -235,3 +235,111 @@ def test_equalizing_partners_changes_no_output() -> None:
     scaled["w3"][81:162] /= 3
     x = {"x": array(*inputs["x"])}
     np.testing.assert_allclose(run(network(nodes, scaled, inputs=inputs), x), run(model, x), rtol=1e-4, atol=1e-4)
+
+
+# -- another weight in one layer ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("nodes", "shape"),
+    [
+        ([node("MatMul", "x w", "y", "l")], (4, 3)),
+        ([node("MatMul", "w x", "y", "l")], (3, 4)),
+        ([node("MatMul", "x w", "y", "l")], (4,)),
+        ([node("Gemm", "x w", "y", "l")], (4, 3)),
+        ([node("Gemm", "x w", "y", "l", transB=1)], (3, 4)),
+        ([node("Gemm", "w x", "y", "l", transA=1)], (4, 3)),
+        ([node("Transpose", "w", "v", perm=[1, 0]), node("MatMul", "x v", "y", "l")], (3, 4)),
+        (
+            [
+                node("Identity", "w", "u"),
+                node("Transpose", "u", "v"),
+                node("Identity", "v", "t"),
+                node("MatMul", "x t", "y", "l"),
+            ],
+            (3, 4),
+        ),
+        ([node("Transpose", "w", "v"), node("MatMul", "x v", "a", "l"), node("MatMul", "a w", "y", "m")], (3, 4)),
+        ([node("MatMul", "x w", "a", "l"), node("MatMul", "a w", "y", "m")], (4, 4)),
+        ([node("MatMul", "x w", "y", "l")], (4, 4, 3)),
+    ],
+)
+@pytest.mark.parametrize("ir_version", [3, 8])
+def test_onnx_weights_go_back_as_they_lie_in_the_graph(
+    nodes: list[onnx.NodeProto], shape: tuple[int, ...], ir_version: int
+) -> None:
+    model = network(nodes, {"w": array(*shape)}, inputs={"x": (4, 4)}, ir_version=ir_version)
+    before = model.SerializeToString(deterministic=True)
+    x = {"x": array(4, 4, seed=3)}
+    halved = network(
+        [helper.make_node("Mul", ["w", "half"], ["h"]), *_reading_half(nodes)],
+        {"w": array(*shape), "half": np.float32(0.5).reshape(())},
+        inputs={"x": (4, 4)},
+    )
+    with adapter_of(model, shape=(4, 4)) as adapter:
+        layer = next(layer for layer in stored_weights(model).layers if layer.name == "l")
+        with adapter.reweighted("l", layer.read()) as session:
+            np.testing.assert_array_equal(session.run(None, x)[0], run(model, x)[0])
+        with adapter.reweighted("l", layer.read() / 2) as session:
+            np.testing.assert_allclose(session.run(None, x)[0], run(halved, x)[0], rtol=1e-5, atol=1e-6)
+    assert model.SerializeToString(deterministic=True) == before
+
+
+def _reading_half(nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """The nodes as layer "l" sees them with half of its weight: "m" goes on with the whole."""
+    copies = []
+    for original in nodes:
+        copied = onnx.NodeProto()
+        copied.CopyFrom(original)
+        if original.name != "m":
+            copied.input[:] = ["h" if value == "w" else value for value in original.input]
+        copies.append(copied)
+    return copies
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_transposed_convolutions_go_back_with_their_inputs_first(groups: int) -> None:
+    model = nn.Sequential(nn.ConvTranspose2d(4, 6, 3, groups=groups))
+    proto = network(
+        [node("ConvTranspose", "x w", "y", "up", group=groups)],
+        {"w": model[0].weight.detach().numpy()},
+        inputs={"x": (1, 4, 5, 5)},
+    )
+    zeroed = weights_of(model)["0"].copy()
+    zeroed[5] = 0
+    x = array(1, 4, 5, 5)
+    with TorchAdapter(model, ExampleInput(shape=(1, 4, 5, 5))) as adapter, adapter.reweighted("0", zeroed) as native:
+        channels = native(torch.from_numpy(x))[0] - model[0].bias.view(6, 1, 1)
+        assert [bool((channel == 0).all()) for channel in channels.round(decimals=6)] == [False] * 5 + [True]
+    with adapter_of(proto, shape=(1, 4, 5, 5)) as adapter, adapter.reweighted("up", zeroed) as session:
+        (output,) = session.run(None, {"x": x})
+        assert [bool((channel == 0).all()) for channel in output[0]] == [False] * 5 + [True]
+
+
+def test_computed_torch_weights_cannot_be_others_and_attention_can() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.utils.parametrizations.weight_norm(nn.Linear(8, 8))
+            self.attention = nn.MultiheadAttention(8, 2, kdim=8, vdim=8, batch_first=True)
+            self.unused = nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.norm(x)
+            return self.attention(x, x, x)[0]
+
+    model = Model()
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    found = weights_of(model)
+    with TorchAdapter(model, ExampleInput(shape=(2, 3, 8))) as adapter:
+        with (
+            pytest.raises(ModelError, match="computed from other parameters"),
+            adapter.reweighted("norm", found["norm"]),
+        ):
+            pass
+        own, other = adapter.layer_output("attention"), adapter.layer_output("attention", found["attention"] * 0)
+        assert own is not None
+        assert other is not None
+        assert not np.array_equal(own, other)
+        assert adapter.layer_output("unused") is None
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())

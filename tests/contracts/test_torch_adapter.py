@@ -10,10 +10,14 @@ from torch import nn
 
 from aimet_hooks.adapters import ExampleInput
 from aimet_hooks.adapters.pytorch import TorchAdapter
+from aimet_hooks.adapters.stored_weights import stored_weights
 from aimet_hooks.testing.adapter_contract import AdapterContract
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aimet_hooks.adapters import Adapter
+    from aimet_hooks.adapters.stored_weights import StoredLayer
     from aimet_hooks.factorization import Array
 
 SHAPE = (2, 3, 9, 9)
@@ -42,6 +46,9 @@ class TestTorchAdapter(AdapterContract):
 
     def make_adapter(self) -> Adapter:
         return TorchAdapter(self.make_model(), ExampleInput(shape=SHAPE))
+
+    def stored(self) -> Sequence[StoredLayer]:
+        return stored_weights(self.make_model()).layers
 
     def make_adapter_of_other_weights(self) -> Adapter:
         model = self.make_model()

@@ -31,7 +31,7 @@ def state_of(name: str) -> RunState:
 
 
 def test_logs_hold_every_kind_of_event_that_is_logged() -> None:
-    names = ("events-v1.jsonl", "events-v1-failed.jsonl", "events-v1-max-drop.jsonl")
+    names = ("events-v1.jsonl", "events-v1-failed.jsonl", "events-v1-max-drop.jsonl", "events-v1-quantization.jsonl")
     kinds = {event.name for name in names for event in recordings.read(GOLDEN / name)}
     assert kinds == set(EVENTS) - {"progress"}
 
@@ -87,6 +87,23 @@ def test_models_that_were_measured_are_as_they_were() -> None:
     assert smallest.comp_ratios == run.selection.comp_ratios
     assert smallest.score == run.finished.compressed_score
     assert [(event.label, event.score) for event in run.recorded] == [("fine-tuned", 0.9986)]
+
+
+def test_analysis_of_quantization_is_as_it_was() -> None:
+    run = state_of("events-v1-quantization.jsonl")
+    assert (run.phase, run.finished, run.is_over) == ("finished", None, True)
+    assert run.weight_ranges is not None
+    assert run.weight_ranges.bitwidth == 8
+    assert [problem["layer"] for problem in run.weight_ranges.problems] == ["block3.expand"]
+    assert run.weight_ranges.problems[0]["channel"] == 7
+    assert run.weight_ranges.problems[0]["partner"] == "block3.depthwise"
+    assert run.weight_ranges.layers["block3.expand"]["effective_bits_per_tensor"] == pytest.approx(1.0794, abs=1e-4)
+    rows = ["block3.expand", "block3.depthwise", "block3.project", "fc1"]
+    assert (list(run.sensitivity), run.bitwidths, run.completed, run.failures) == (rows, (4, 8), 8, 1)
+    failed = run.sensitivity["block3.project"][4]
+    assert (failed.score, failed.error) == (None, "RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB")
+    assert run.sensitivity["block3.expand"][4].score == 0.6777777777777778
+    assert all(cell.sqnr is not None for row in run.sensitivity.values() for cell in row.values())
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.endswith("[]\n")
-    for command in ("compress", "demo", "layers", "plugins", "serve", "show"):
+    for command in ("compress", "demo", "layers", "plugins", "quantization", "serve", "show"):
         assert f"  {command} " in output
 
 
@@ -324,3 +324,63 @@ def test_a_result_that_cannot_be_written_leaves_the_old_file(folder: Path, capsy
     assert "cannot be written" in done.stderr.splitlines()[-1]
     assert (folder / "small.onnx").read_bytes() == b"old"
     assert sorted(path.name for path in folder.glob(".*")) == []
+
+
+# -- quantization ------------------------------------------------------------------------------------------------------
+
+
+def test_quantization_without_an_evaluation_lists_what_will_break(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = onnx.load(demo.model_path())
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "block1.conv1.weight")
+    values = onnx.numpy_helper.to_array(weight).copy()
+    values[3] *= 40
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    onnx.save(model, folder / "wide.onnx")
+    assert run("quantization", "wide.onnx", "--bitwidths", "8") == 0
+    printed = capsys.readouterr().out
+    assert "Weights that will not survive 8 bits: 1 of 11 layers, the worst first" in printed
+    assert "block1.conv1: channel 3 is" in printed
+    assert "Scores" not in printed
+    assert sorted(path.name for path in folder.iterdir()) == ["evaluation_of_digits.py", "wide.onnx"]
+
+
+def test_quantization_with_an_evaluation_ranks_layers_and_writes_files_and_a_page(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(folder / "inputs.npz", image=np.random.default_rng(0).random((4, 1, 8, 8), np.float32))
+    line = ("quantization", demo.model_path(), "--eval", "evaluation_of_digits:accuracy", "--bitwidths", "2,8")
+    where = ("--layer", "block3.*", "--ignore", "*depthwise", "--results-dir", "run", "--html", "page.html")
+    assert run(*line, *where, "--inputs", "inputs.npz", "--threads", "1", "--per-channel", "--asymmetric") == 0
+    printed = capsys.readouterr().out
+    assert "Scores with the weights of one layer quantized, the most sensitive first" in printed
+    assert "The page is in page.html." in printed
+    table = json.loads((folder / "run" / "sensitivity.json").read_text())
+    assert list(table["scores"]) == ["block3.expand", "block3.project"]
+    assert table["bitwidths"] == [2, 8]
+    assert table["sqnr"]["block3.expand"]["8"] > table["sqnr"]["block3.expand"]["2"] > 0
+    first = next(iter(event_log.read(folder / "run" / "events.jsonl")))
+    assert (first.settings["per_channel"], first.settings["symmetric"]) == (True, False)  # type: ignore[attr-defined]
+    assert "digits" in (folder / "page.html").read_text()
+    assert run("show", "run") == 0
+    assert "the most sensitive first" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--bitwidths", "4;8"), "is no list of bit widths; give whole numbers as 4,8"),
+        (("--bitwidths", "1"), "bitwidth is 1; give a whole number of bits from 2 to 16"),
+        (("--layer", "convs"), "layers has 'convs', which matches no layer"),
+        (("--eval", "nothing"), "--eval 'nothing' is no function"),
+        (("--eval", "agreement"), "--eval agreement needs --data inputs.npz"),
+        (("--inputs", "none.npz"), "--inputs 'none.npz' cannot be read as .npz"),
+        (("--html", "no/page.html"), "--html 'no/page.html' cannot be written"),
+    ],
+)
+def test_wrong_usage_of_quantization(
+    options: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("quantization", demo.model_path(), *options) == 2
+    assert message in capsys.readouterr().err

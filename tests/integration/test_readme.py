@@ -46,6 +46,18 @@ def test_the_constraints_of_the_documentation_are_kept() -> None:
     assert namespace["result"].stats.cost_ratio <= 0.5
 
 
+def test_the_analysis_of_the_documentation_gives_the_scores_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {}
+    block = next(block for block in blocks("docs/quantization.md", "python") if "analyze_sensitivity" in block)
+    exec(compile(block, "quantization.md", "exec"), namespace)  # noqa: S102
+    found = namespace["found"]
+    assert found.scores.round(4)[2][["block1.conv2", "block3.expand"]].tolist() == [0.1, 0.9972]
+    assert (found.problems, found.scores.round(4)[8].unique().tolist()) == ([], [0.9972])
+
+
 def test_the_two_commands_are_targets_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     for command in ("demo", "test"):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aimet_hooks import event_log
 from aimet_hooks.events import EVENTS, Event, Progressed
 from aimet_hooks.run_state import RunState
-from aimet_hooks.testing import finished_run
+from aimet_hooks.testing import finished_run, sensitivity_run
 from tests.properties.event_strategies import any_event, records, texts
 
 LOGGED = [event for event in finished_run() if not isinstance(event, Progressed)]
+
+ANALYSIS = sensitivity_run()
 
 
 def state_of(events: list[Event]) -> RunState:
@@ -43,6 +46,8 @@ def test_everything_can_be_read_at_any_time(events: list[Event]) -> None:
         run.apply(event)
         assert run.time == event.time or not event.in_run
         assert set(run.scores) >= set(run.exploration.layers if run.exploration else ())
+        assert set(run.sensitivity) >= set(run.sensitivity_started.layers if run.sensitivity_started else ())
+        _ = (run.last_score, run.eta, run.failures, run.notes, run.bitwidths, run.is_over)
         _ = (run.rate, run.completed, run.total, run.candidates, run.settings, run.direction, run.lowest_chosen)
 
 
@@ -60,9 +65,12 @@ def test_every_cell_is_found_by_its_layer_and_ratio(layers: list[str], ratios: i
     assert {(layer, ratio): found for layer, row in run.scores.items() for ratio, found in row.items()} == cells
 
 
-def test_event_costs_the_same_however_many_came_before() -> None:
+@pytest.mark.parametrize(
+    ("logged", "kind", "column"), [(LOGGED, "eval_score", "comp_ratio"), (ANALYSIS, "sensitivity_score", "bitwidth")]
+)
+def test_event_costs_the_same_however_many_came_before(logged: list[Event], kind: str, column: str) -> None:
     """Counted in executed lines, not in seconds: a count does not depend on the machine."""
-    cell = next(event for event in LOGGED if event.name == "eval_score")
+    cell = next(event for event in logged if event.name == kind)
     from dataclasses import replace
 
     def lines_of_one(run: RunState, event: Event) -> int:
@@ -81,8 +89,8 @@ def test_event_costs_the_same_however_many_came_before() -> None:
             sys.settrace(previous)
         return count
 
-    run = state_of(LOGGED)
+    run = state_of(logged)
     early = lines_of_one(run, cell)
     for number in range(20_000):
-        run.apply(replace(cell, layer=f"layer{number % 200}", comp_ratio=number / 20_000))
+        run.apply(replace(cell, **{"layer": f"layer{number % 200}", column: number}))
     assert lines_of_one(run, cell) == early

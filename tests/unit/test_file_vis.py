@@ -19,12 +19,14 @@ from aimet_hooks.events import (
     LayerInfo,
     LayerSkipped,
     RatiosSelected,
+    RunFailed,
     RunFinished,
     RunStarted,
 )
 from aimet_hooks.hooks import Hooks
 from aimet_hooks.run_settings import RunSettings
 from aimet_hooks.run_state import RunState
+from aimet_hooks.testing import sensitivity_run, weight_ranges_run
 from file_vis import FileReporter, create_reporter, tables
 from file_vis.reporter import INTERVAL
 
@@ -176,3 +178,50 @@ def test_a_directory_that_cannot_be_written_is_said_once(tmp_path: Path, caplog:
     assert len(caplog.records) == 1
     assert "cannot be written" in caplog.text
     assert "the run goes on without its tables" in caplog.text
+
+
+# -- analysis of quantization ------------------------------------------------------------------------------------------
+
+
+def test_weight_ranges_are_written_with_null_for_what_is_undefined(tmp_path: Path) -> None:
+    run = feed(FileReporter(tmp_path), weight_ranges_run())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["weight_ranges.csv", "weight_ranges.json"]
+    written = json.loads((tmp_path / "weight_ranges.json").read_text())
+    assert (written["schema"], written["bitwidth"]) == (1, 8)
+    assert run.weight_ranges is not None
+    assert written["layers"] == {name: dict(figures) for name, figures in run.weight_ranges.layers.items()}
+    assert written["layers"]["fc"]["relative_range"] is None
+    assert [problem["layer"] for problem in written["problems"]] == ["fc", "conv1"]
+    with (tmp_path / "weight_ranges.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header[:4] == ["layer", "bitwidth", "channels", "weights"]
+    assert header[-3:] == ["non_finite", "cause", "remedy"]
+    assert [row[0] for row in rows] == ["conv1", "fc"]
+    assert rows[0][:5] == ["conv1", "8", "64", "18432", "2.75"]
+    assert rows[1][:5] == ["fc", "8", "64", "18432", ""]
+    assert rows[1][-1] == "repair these weights, or leave the layer in float"
+
+
+def test_sensitivity_is_written_to_the_cell(tmp_path: Path) -> None:
+    feed(FileReporter(tmp_path), sensitivity_run(("a,1", 'b"2')))
+    assert (tmp_path / "sensitivity.csv").read_text() == (
+        'layer,bitwidth,score,sqnr\n"a,1",4,0.86875,24.0\n"a,1",8,0.884375,48.0\n"b""2",4,0.884375,23.0\n"b""2",8,,\n'
+    )
+    assert json.loads((tmp_path / "sensitivity.json").read_text()) == {
+        "schema": 1,
+        "baseline": 0.9,
+        "bitwidths": [4, 8],
+        "scores": {"a,1": {"4": 0.86875, "8": 0.884375}, 'b"2': {"4": 0.884375, "8": None}},
+        "sqnr": {"a,1": {"4": 24.0, "8": 48.0}, 'b"2': {"4": 23.0, "8": None}},
+    }
+
+
+def test_a_sensitivity_analysis_that_fails_leaves_what_it_knew(tmp_path: Path) -> None:
+    events = sensitivity_run(("a", "b"))
+    begin = next(number for number, event in enumerate(events) if event.name == "sensitivity_score")
+    end = RunFailed(stage="exploration", error="EvaluationError", message="no")
+    feed(FileReporter(tmp_path), [*events[: begin + 1], end])
+    assert (tmp_path / "sensitivity.csv").read_text() == (
+        "layer,bitwidth,score,sqnr\na,4,0.86875,24.0\na,8,,\nb,4,,\nb,8,,\n"
+    )
+    assert not (tmp_path / "eval_scores.json").exists()

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aimet_hooks import GreedySelection, ManualSelection, SpatialSvd, WeightSvd, options
+from aimet_hooks import GreedySelection, ManualSelection, SpatialSvd, WeightSvd, options, reporting
 from aimet_hooks.errors import UnknownNameError, UsageError
+
+REPORTING = ("visualization_url", "results_dir", "run_name", "plugin_options", "console")
 
 
 def score(model: object) -> float:
@@ -35,14 +37,16 @@ def checked(**changed: Any) -> options.Options:
         "plugin_options": None,
         "console": "auto",
     }
-    return options.check(**arguments | changed)
+    arguments |= changed
+    told = {name: arguments.pop(name) for name in REPORTING}
+    return options.check(**arguments, reporting=reporting.check(**told))
 
 
 def test_what_is_left_out_has_a_default() -> None:
     found = checked()
     assert found.selection == GreedySelection(target_comp_ratio=0.5, num_comp_ratio_candidates=10)
     assert found.scheme == SpatialSvd(multiplicity=1)
-    assert (found.results_dir, found.plugin_options, found.layers_to_ignore) == (None, {}, ())
+    assert (found.reporting.results_dir, found.reporting.plugin_options, found.layers_to_ignore) == (None, {}, ())
 
 
 def test_what_is_given_is_kept(tmp_path: Path) -> None:
@@ -57,8 +61,8 @@ def test_what_is_given_is_kept(tmp_path: Path) -> None:
         visualization_url="http://localhost:5006/",
     )
     assert (found.scheme, found.selection) == (WeightSvd(multiplicity=4), manual)
-    assert (found.layers_to_ignore, found.results_dir) == (("a", "b.*"), tmp_path)
-    assert (found.plugin_options, found.run_name) == ({"file": {"x": 1}}, "mine")
+    assert (found.layers_to_ignore, found.reporting.results_dir) == (("a", "b.*"), tmp_path)
+    assert (found.reporting.plugin_options, found.reporting.run_name) == ({"file": {"x": 1}}, "mine")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def adapter(network: nn.Module) -> Iterator[Adapter]:
 
 
 def ignored(adapter: Adapter, *patterns: object) -> dict[str, str]:
-    return preflight.ignored(adapter, adapter.layers(), patterns)
+    return preflight.ignored(adapter, [layer.name for layer in adapter.layers()], patterns)
 
 
 def test_a_layer_is_ignored_by_its_name(adapter: Adapter) -> None:

@@ -42,9 +42,10 @@ class OnnxActivations:
 
     def __init__(self, model: onnx.ModelProto | str | Path, settings: SessionSettings) -> None:
         sessions.check(settings)
-        self._name = name_of(model)
+        source, base = read(model)
+        self._name = name_of(model, source)
         self._settings = settings
-        self._store = WeightStore(*read(model))
+        self._store = WeightStore(source, base)
         try:
             self._feeds = Feeds(self._store.model.graph)
             self.tensors: Sequence[ObservedTensor] = self._float_tensors()

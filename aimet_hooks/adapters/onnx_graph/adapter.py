@@ -13,7 +13,8 @@ from aimet_hooks.adapters.onnx_graph import session_options, sessions
 from aimet_hooks.adapters.onnx_graph.example import Example
 from aimet_hooks.adapters.onnx_graph.graph_index import GraphIndex
 from aimet_hooks.adapters.onnx_graph.reading import name_of, read
-from aimet_hooks.adapters.onnx_graph.rewrite import rewritten
+from aimet_hooks.adapters.onnx_graph.rewrite import observed, reweighted, rewritten
+from aimet_hooks.adapters.onnx_graph.stored_node import StoredNode, stored_nodes
 from aimet_hooks.adapters.onnx_graph.survey import WeightNode, survey
 from aimet_hooks.adapters.onnx_graph.weight_store import WeightStore
 from aimet_hooks.errors import ModelError, UsageError
@@ -44,7 +45,7 @@ class OnnxAdapter:
         sessions.check(session)
         source, base = read(model)
         self.trainable = False
-        self.model_name = name_of(model)
+        self.model_name = name_of(model, source)
         self._session = session
         self._store = WeightStore(source, base)
         try:
@@ -56,6 +57,7 @@ class OnnxAdapter:
         self.notes: Sequence[str] = self._example.notes
         self._layers: Sequence[Layer] | None = None
         self._nodes: dict[str, WeightNode] = {}
+        self._stored: dict[str, StoredNode] | None = None
 
     def __enter__(self) -> Self:
         """Nothing to hold: the user's model is only read."""
@@ -97,6 +99,30 @@ class OnnxAdapter:
     def replaced(self, replacements: Mapping[str, Replacement]) -> Iterator[onnxruntime.InferenceSession]:
         """A session of the model with several nodes replaced."""
         yield self._session_of(self._rewritten(replacements), self._session.options)
+
+    @contextlib.contextmanager
+    def reweighted(self, name: str, weight: Array) -> Iterator[onnxruntime.InferenceSession]:
+        """A session of the model with another weight in one node.
+
+        Raises:
+            ModelError: If the main graph has no such node with a constant float weight.
+        """
+        model = reweighted(self._store.model, self._index, self._stored_node(name), weight)
+        yield self._session_of(model, self._session.options)
+
+    def layer_output(self, name: str, weight: Array | None = None) -> Array | None:
+        """What the node gives for the example, from a session of its own."""
+        found = self._stored_node(name)
+        model = self._store.model if weight is None else reweighted(self._store.model, self._index, found, weight)
+        session = self._session_of(observed(model, found.node.output[0], found.tensor.data_type), self._session.options)
+        return np.asarray(session.run(None, self._example.feeds)[0])
+
+    def _stored_node(self, name: str) -> StoredNode:
+        if self._stored is None:
+            self._stored = {found.name: found for found in stored_nodes(self._store.model.graph, self._index)}
+        if name not in self._stored:
+            raise ModelError(f"{name!r} is no node of the main graph with a constant float weight")
+        return self._stored[name]
 
     def run_example(self, native: onnxruntime.InferenceSession) -> None:
         """Run the example input once."""

@@ -39,21 +39,22 @@ def output_noise(
     """As ``aimet_hooks.adapters.observed.output_noise``, of an ONNX model."""
     sessions.check(settings)
     weights = OnnxWeights(model)
-    store = WeightStore(*read(model))
+    source, base = read(model)
+    name, store = name_of(model, source), WeightStore(source, base)
     try:
         feeds = Feeds(store.model.graph)
         built = _Comparison(store.model, weights, changed)
         options = settings.options or session_options.unplanned()
-        session = sessions.opened(store, built.model, settings, name_of(model), options)
+        session = sessions.opened(store, built.model, settings, name, options)
         sums = dict.fromkeys(built.outputs, 0.0)
         for at, feed in enumerate(feeds.batches(inputs)):
-            found = run(session, built.outputs, feed, name_of(model), at)
-            for name, value in zip(built.outputs, found, strict=True):
-                sums[name] += float(value)
+            found = run(session, built.outputs, feed, name, at)
+            for output, value in zip(built.outputs, found, strict=True):
+                sums[output] += float(value)
     finally:
         store.close()
     return [
-        OutputNoise(layer.name, layer.kind, *(sums[name] for name in built.sums[layer.name]))
+        OutputNoise(layer.name, layer.kind, *(sums[output] for output in built.sums[layer.name]))
         for layer in weights.layers
     ]
 

@@ -37,9 +37,14 @@ def read(model: onnx.ModelProto | str | Path) -> tuple[onnx.ModelProto, Path | N
     return loaded, path.parent
 
 
-def name_of(model: onnx.ModelProto | str | Path) -> str:
-    """What a model is called in messages: its file, or the name of its graph."""
-    return Path(model).name if isinstance(model, (str, Path)) else model.graph.name or "onnx model"
+def name_of(model: onnx.ModelProto | str | Path, source: onnx.ModelProto) -> str:
+    """What a model is called: its file, else its graph.
+
+    Args:
+        model: As the user named it.
+        source: What was read.
+    """
+    return Path(model).name if isinstance(model, (str, Path)) else source.graph.name or "onnx model"
 
 
 def _check_opset(model: onnx.ModelProto, what: str) -> None:

@@ -1,4 +1,4 @@
-"""Replace nodes of an ONNX graph by two each."""
+"""Replace nodes of an ONNX graph by two each, or the weight of one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from aimet_hooks.adapters.onnx_graph.protobuf import copy_without
 from aimet_hooks.adapters.onnx_graph.weight_store import OLD_IR_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     import onnx
 
     from aimet_hooks.adapters.onnx_graph.graph_index import GraphIndex
+    from aimet_hooks.adapters.onnx_graph.stored_node import StoredNode
     from aimet_hooks.adapters.onnx_graph.survey import WeightNode
-    from aimet_hooks.factorization import Factor, Replacement
+    from aimet_hooks.factorization import Array, Factor, Replacement
 
 
 def rewritten(
@@ -37,6 +38,44 @@ def rewritten(
         gone.update((index.origin(value), *(model.graph.node[at].output[0] for at in index.carriers(value))))
         weights, new_nodes[found.place] = _factored(node, found, replacement, index)
         new_weights += weights
+    return _edited(model, new_nodes, gone, new_weights)
+
+
+def reweighted(model: onnx.ModelProto, index: GraphIndex, found: StoredNode, weight: Array) -> onnx.ModelProto:
+    """A copy of a model in which one node has another weight, (out, in / groups, *kernel).
+
+    Its old weight is left out, with the nodes that led to it, unless somebody else reads it.
+    """
+    name = _fresh(f"{found.name}/weight", index.taken)
+    node = NodeProto()
+    node.CopyFrom(found.node)
+    node.input[0 if found.is_left else 1] = name
+    new_nodes: dict[int, Sequence[NodeProto]] = {found.place: (node,)}
+    gone: set[str] = set()
+    if index.users(found.value) == [found.name]:
+        new_nodes.update(dict.fromkeys(index.carriers(found.value), ()))
+        if found.turning is not None:
+            new_nodes[list(model.graph.node).index(found.turning)] = ()
+        if found.turning is None or len(index.users(found.origin)) == 1:
+            new_nodes.update(dict.fromkeys(index.carriers(found.origin), ()))
+            gone.add(found.origin)
+    return _edited(model, new_nodes, gone, [_tensor(name, found.as_input(weight), found.tensor.data_type)])
+
+
+def observed(model: onnx.ModelProto, value: str, data_type: int) -> onnx.ModelProto:
+    """A copy of a model that gives one of its values as its only output."""
+    result = copy_without(model, ("output",))
+    result.graph.output.append(helper.make_tensor_value_info(value, data_type, None))
+    return result
+
+
+def _edited(
+    model: onnx.ModelProto,
+    new_nodes: Mapping[int, Sequence[NodeProto]],
+    gone: Container[str],
+    new_weights: Sequence[TensorProto],
+) -> onnx.ModelProto:
+    """A copy of a model with other nodes at some places, and other weights."""
     result = copy_without(model, ("node", "initializer", "input", "value_info"))
     for place, node in enumerate(model.graph.node):
         result.graph.node.extend(new_nodes.get(place, (node,)))
@@ -59,7 +98,11 @@ def _factored(
     second = _node(node, second_name, [between, weights[1], *node.input[2:]], list(node.output), replacement.second)
     if node.op_type == "Gemm":  # alpha * (A B) + beta * C: the first node is the bare product
         _drop_attributes(first, ("alpha", "beta"))
-    tensors = [_tensor(weights[0], replacement.first, found), _tensor(weights[1], replacement.second, found)]
+    factors = (replacement.first.weight, replacement.second.weight)
+    tensors = [
+        _tensor(name, values.T if found.transposed else values, found.weight.data_type)
+        for name, values in zip(weights, factors, strict=True)
+    ]
     return tensors, [first, second]
 
 
@@ -94,12 +137,11 @@ def _drop_attributes(node: NodeProto, names: Iterable[str]) -> None:
     node.attribute.extend(kept)
 
 
-def _tensor(name: str, factor: Factor, found: WeightNode) -> TensorProto:
-    """The factor's weight in the type and the orientation of the weight that it replaces."""
-    values: Any = factor.weight.T if found.transposed else factor.weight
-    if found.weight.data_type == TensorProto.BFLOAT16:  # numpy has none
+def _tensor(name: str, values: Any, data_type: int) -> TensorProto:
+    """Values in the type of the weight that they replace."""
+    if data_type == TensorProto.BFLOAT16:  # numpy has none
         return helper.make_tensor(name, TensorProto.BFLOAT16, values.shape, values.ravel())
-    dtype = helper.tensor_dtype_to_np_dtype(found.weight.data_type)
+    dtype = helper.tensor_dtype_to_np_dtype(data_type)
     return numpy_helper.from_array(np.ascontiguousarray(values, dtype=dtype), name)
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import torch
 from torch import nn
 
+from aimet_hooks.adapters.pytorch import arrays
 from aimet_hooks.adapters.pytorch import replacement as replacements
 from aimet_hooks.adapters.pytorch.build import TorchBuild
 from aimet_hooks.adapters.pytorch.example import Example
 from aimet_hooks.adapters.pytorch.guard import check_values, claimed, evaluating, set_eval
+from aimet_hooks.adapters.pytorch.stored import StoredTensor, stored_tensors
 from aimet_hooks.adapters.pytorch.survey import Survey, survey
 from aimet_hooks.adapters.pytorch.tree import check_copy, unwrapped
 from aimet_hooks.adapters.pytorch.watch import Watch
@@ -51,6 +53,8 @@ class TorchAdapter:
         self._guard = contextlib.ExitStack()
         self._training: dict[int, bool] = {}
         self._swapped: Slot | None = None
+        self._stored: dict[str, StoredTensor] | None = None
+        self._reweighted: StoredTensor | None = None
 
     def __enter__(self) -> Self:
         """Take hold of the model: eval mode, no compiled shortcuts; given back by ``__exit__``.
@@ -115,7 +119,48 @@ class TorchAdapter:
         finally:
             self._put_back()
 
+    @contextlib.contextmanager
+    def reweighted(self, name: str, weight: Array) -> Iterator[nn.Module]:
+        """The user's own module with another parameter in one layer; put back as ``swapped`` puts layers back.
+
+        Raises:
+            ModelError: If there is no such weight, or it is computed from other parameters.
+        """
+        found = self._stored_tensor(name)
+        if found.fixed is not None:
+            raise ModelError(f"{name!r} cannot have another weight: {found.fixed}")
+        try:
+            self._reweighted = found
+            found.module._parameters[found.key] = found.like(weight)
+            with self.original() as model:
+                yield model
+        finally:
+            self._put_back()
+
+    def layer_output(self, name: str, weight: Array | None = None) -> Array | None:
+        """What the module gives for the example, caught by a hook that is gone afterwards."""
+        caught: list[torch.Tensor] = []
+        handle = self._stored_tensor(name).module.register_forward_hook(
+            lambda _module, _inputs, output: caught.extend(arrays.tensors_in(output)[:1])
+        )
+        with handle, self.original() if weight is None else self.reweighted(name, weight) as model:
+            self.run_example(model)
+        if not caught:
+            return None
+        array: Array = torch.cat([output.detach().reshape(-1) for output in caught]).to("cpu", torch.float64).numpy()
+        return array
+
+    def _stored_tensor(self, name: str) -> StoredTensor:
+        if self._stored is None:
+            self._stored = {found.name: found for found in stored_tensors(self._root)}
+        if name not in self._stored:
+            raise ModelError(f"{name!r} is no layer with float weights of its own")
+        return self._stored[name]
+
     def _put_back(self) -> None:
+        if self._reweighted is not None:
+            self._reweighted.module._parameters[self._reweighted.key] = cast("nn.Parameter", self._reweighted.tensor)
+            self._reweighted = None
         if self._swapped is not None:
             self._swapped.put(self._swapped.module)
             self._swapped = None

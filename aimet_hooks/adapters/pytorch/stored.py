@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,20 +43,67 @@ class TorchWeights:
     def __init__(self, model: nn.Module) -> None:
         self._root = unwrapped(model)
         check_values(self._root)
-        found = list(_weights(self._root))
-        sharing = Owners((name, weight) for name, _, weight in found).sharing()
-        self._modules = {id(module): name for name, module, _ in found}
+        self.model_name = type(self._root).__name__
+        self._found = found = list(stored_tensors(self._root))
+        sharing = Owners((item.name, item.tensor) for item in found).sharing()
+        self._modules = {id(item.module): item.name for item in found}
         self.layers: Sequence[StoredLayer] = [
-            _stored(name, module, weight, next((other for other in sharing.get(name, ()) if other != name), None))
-            for name, module, weight in found
+            _stored(item, next((other for other in sharing.get(item.name, ()) if other != item.name), None))
+            for item in found
         ]
+
+    def names_within(self, module: object) -> set[str]:
+        """Names of the layers that are this module or lie below it."""
+        inside = {id(child) for child in module.modules()} if isinstance(module, nn.Module) else set()
+        return {item.name for item in self._found if id(item.module) in inside}
 
     def partners(self) -> Mapping[str, Partner]:
         """From a symbolic trace by torch.fx; the module is afterwards as before."""
         return partners(self._root, self.layers, self._modules)
 
 
-def _weights(root: nn.Module) -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """One weight of a module.
+
+    Attributes:
+        name: Name of the layer.
+        module: Whose weight it is.
+        key: Its name in the module.
+        tensor: The weight itself, or what is made of the parameters that it is computed from.
+    """
+
+    name: str
+    module: nn.Module
+    key: str
+    tensor: torch.Tensor
+
+    @property
+    def fixed(self) -> str | None:
+        """Why another parameter cannot take its place."""
+        if self.module._parameters.get(self.key) is self.tensor:
+            return None
+        return "its weight is computed from other parameters (a parametrization, weight_norm or pruning)"
+
+    def read(self) -> Array:
+        """(out, in / groups, *kernel), float64 for float64, else float32, on the CPU."""
+        weight = self.tensor.detach()
+        dense = weight if weight.layout is torch.strided else weight.to_dense()
+        dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
+        return self._turned(np.asarray(dense.to("cpu", dtype).resolve_neg().numpy()))
+
+    def like(self, weight: Array) -> nn.Parameter:
+        """A parameter of such values, on the device and in the type of the tensor."""
+        values = torch.from_numpy(np.ascontiguousarray(self._turned(weight)))
+        own = values.to(device=self.tensor.device, dtype=self.tensor.dtype, copy=True)
+        return nn.Parameter(own, requires_grad=self.tensor.requires_grad)
+
+    def _turned(self, values: Array) -> Array:
+        """From inputs first to outputs first and back, where the module keeps its inputs first."""
+        return outputs_first(values, self.module.groups) if isinstance(self.module, _TRANSPOSED) else values
+
+
+def stored_tensors(root: nn.Module) -> Iterator[StoredTensor]:
     """Every weight once, by the first of its module's names."""
     seen: set[int] = set()
     for slot in slots(root):
@@ -66,22 +113,16 @@ def _weights(root: nn.Module) -> Iterator[tuple[str, nn.Module, torch.Tensor]]:
         for key, weight in matrices(slot.module).items():
             if weight.numel() and weight.is_floating_point() and not key.startswith("bias"):
                 name = slot.name if key in ("weight", "in_proj_weight") else f"{slot.name}.{key}".lstrip(".")
-                yield name, slot.module, weight
+                yield StoredTensor(name, slot.module, key, weight)
 
 
-def _stored(name: str, module: nn.Module, weight: torch.Tensor, shared_with: str | None) -> StoredLayer:
+def _stored(found: StoredTensor, shared_with: str | None) -> StoredLayer:
     return StoredLayer(
-        name=name,
-        kind=kind(module),
-        groups=getattr(module, "groups", 1),
-        convolution=isinstance(module, _CONVOLUTIONS),
+        name=found.name,
+        kind=kind(found.module),
+        groups=getattr(found.module, "groups", 1),
+        convolution=isinstance(found.module, _CONVOLUTIONS),
         shared_with=shared_with,
-        read=partial(_read, module, weight),
+        read=found.read,
+        fixed=found.fixed,
     )
-
-
-def _read(module: nn.Module, weight: torch.Tensor) -> Array:
-    dense = weight.detach() if weight.layout is torch.strided else weight.detach().to_dense()
-    dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
-    values: Array = np.asarray(dense.to("cpu", dtype).resolve_neg().numpy())
-    return outputs_first(values, module.groups) if isinstance(module, _TRANSPOSED) else values

@@ -1,0 +1,207 @@
+"""How much the model loses when the weights of one layer are quantized: the story of an analysis.
+
+The hooks are called in this order::
+
+    on_run_started, on_layer_skipped*, on_baseline_score, on_weight_ranges, on_sensitivity_started,
+    on_sensitivity_score*, then on_analysis_finished or on_run_failed
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Literal
+
+from aimet_hooks import options, preflight, provenance, reporting
+from aimet_hooks.adapters import SessionSettings, adapt
+from aimet_hooks.adapters.stored_weights import stored_weights
+from aimet_hooks.events import LayerInfo, RunStarted
+from aimet_hooks.quantization import sensitivity_options
+from aimet_hooks.quantization.sensitivity_result import SensitivityResult, frame
+from aimet_hooks.quantization.sensitivity_run import SensitivityRun
+from aimet_hooks.quantization.sensitivity_table import SensitivityTable
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import pandas as pd
+
+    from aimet_hooks.adapters import Adapter, ExampleInput
+    from aimet_hooks.adapters.stored_weights import StoredWeights
+    from aimet_hooks.evaluation import EvalCallback
+    from aimet_hooks.quantization.problematic import ProblematicLayer
+    from aimet_hooks.quantization.sensitivity_options import SensitivityOptions
+
+
+def analyze_sensitivity(
+    model: Any,
+    eval_callback: EvalCallback | None,
+    *,
+    bitwidths: Iterable[int] = (4, 8),
+    per_channel: bool = False,
+    symmetric: bool = True,
+    layers: Iterable[str] | None = None,
+    layers_to_ignore: Iterable[Any] = (),
+    input_shape: Sequence[int] | None = None,
+    example_inputs: Any = None,
+    direction: Literal["maximize", "minimize"] = "maximize",
+    on_eval_error: Literal["skip", "raise"] = "skip",
+    visualization_url: str | None = None,
+    results_dir: str | os.PathLike[str] | None = None,
+    run_name: str | None = None,
+    plugins: Sequence[str | object] | None = None,
+    plugin_options: Mapping[str, Mapping[str, Any]] | None = None,
+    console: Literal["auto", "on", "off"] = "auto",
+    session_options: Any = None,
+    providers: Sequence[Any] | None = None,
+) -> SensitivityResult:
+    """Score the model with the weights of one layer quantized at a time, at each of some bit widths.
+
+    Quantization is simulated: a weight is rounded to the nearest value of its grid, and computed with as before.
+    Activations stay as they are. Every layer that ``analyze_weight_ranges`` lists takes part, grouped and transposed
+    convolutions included; of layers that share a weight one at a time. The model is never changed: the weight that is
+    put in for an evaluation is taken out, whatever happens.
+
+    Args:
+        model: As for ``compress_model``, like all arguments that are not listed here.
+        eval_callback: Scores the native model, and is called twice for the original; None analyses the ranges of the
+            weights alone, and runs nothing.
+        bitwidths: Bits of a quantized weight, each from 2 to 16; the lowest of all layers are evaluated first.
+        per_channel: Whether every output channel has a scale of its own, or the layer one for all.
+        symmetric: Whether grids are symmetric about zero.
+        layers: Names or globs of layers; None for all.
+        layers_to_ignore: Layers to leave out, as for ``compress_model``.
+        input_shape: Shape of the input, the batch first; optional where an ONNX model declares it.
+        example_inputs: In its place the values: then the SQNR of what each layer gives for them is found as well.
+        direction: Whether a higher ("maximize") or a lower ("minimize") score is better.
+        on_eval_error: "skip": a cell that fails stays empty, five in a row end the run; "raise": the first ends it.
+        visualization_url: "http://host:port/" of a Bokeh server, for the plugin that draws there.
+        results_dir: Where the event log and tables go; None writes nothing.
+        run_name: Shown by views; the model's name by default.
+        plugins: Exactly the plugins to load, as names and objects; None: all that are discovered.
+        plugin_options: Options by name of a plugin.
+        console: "auto": live panel on a terminal, plain lines elsewhere; "on": always the panel; "off": nothing.
+        session_options: ``onnxruntime.SessionOptions`` of the sessions that eval_callback gets.
+        providers: Their execution providers, the CPU by default.
+
+    Returns:
+        Scores and SQNR of layers by bit widths, what the ranges of the weights say, and which layers will break.
+
+    Raises:
+        UsageError: An argument is wrong; nothing was evaluated.
+        ModelError: The model cannot be read, run or copied, or none of its layers can be quantized.
+        EvaluationError: The baseline cannot be evaluated (twice), or too many cells in a row.
+        ResultsDirError: results_dir already holds a run, or cannot be written.
+    """
+    checked = sensitivity_options.check(
+        eval_callback=eval_callback,
+        bitwidths=bitwidths,
+        per_channel=per_channel,
+        symmetric=symmetric,
+        layers=layers,
+        layers_to_ignore=layers_to_ignore,
+        direction=direction,
+        on_eval_error=on_eval_error,
+        reporting=reporting.check(
+            visualization_url=visualization_url,
+            results_dir=results_dir,
+            run_name=run_name,
+            plugin_options=plugin_options,
+            console=console,
+        ),
+    )
+    example = options.example_input(input_shape, example_inputs)
+    chosen = checked.reporting.plugins(plugins)
+    stored = stored_weights(model)
+    if eval_callback is None:
+        left_out = _left_out(checked, stored, [layer.name for layer in stored.layers])
+        started = _started(checked, example, stored, None)
+        with reporting.opened(checked.reporting, chosen, started.run_name) as announcer:
+            run = SensitivityRun(options=checked, announcer=announcer, stored=stored, left_out=left_out)
+            with reporting.failure_announced(run):
+                return _analyze_ranges(run, started)
+    with adapt(model, example, SessionSettings(options=session_options, providers=providers)) as adapter:
+        started = _started(checked, example, stored, adapter)
+        left_out = _left_out(checked, adapter, list(started.layers))
+        with reporting.opened(checked.reporting, chosen, started.run_name) as announcer:
+            run = SensitivityRun(options=checked, announcer=announcer, stored=stored, left_out=left_out)
+            table = SensitivityTable(run, adapter, eval_callback, has_inputs=example_inputs is not None)
+            with reporting.failure_announced(run):
+                return _analyze(run, table, started, adapter.notes)
+
+
+def _analyze(
+    run: SensitivityRun, table: SensitivityTable, started: RunStarted, notes: Sequence[str]
+) -> SensitivityResult:
+    """The story: behind each step the hooks that it calls."""
+    run.announcer.announce(started)  # on_run_started
+    for note in notes:
+        run.announcer.note(note)
+    rows = table.try_layers(list(started.layers))  # on_layer_skipped
+    baseline = table.score_baseline()  # on_baseline_score
+    ranges = run.analyze_ranges()  # on_weight_ranges
+    table.fill(rows)  # on_sensitivity_started, on_sensitivity_score
+    run.finish(baseline)  # on_analysis_finished
+    return _result(run, *ranges)
+
+
+def _analyze_ranges(run: SensitivityRun, started: RunStarted) -> SensitivityResult:
+    """The same where there is no callback."""
+    run.announcer.announce(started)  # on_run_started
+    run.leave_out()  # on_layer_skipped
+    ranges = run.analyze_ranges()  # on_weight_ranges
+    run.finish(None)  # on_analysis_finished
+    return _result(run, *ranges)
+
+
+def _result(run: SensitivityRun, summary: pd.DataFrame, problems: Sequence[ProblematicLayer]) -> SensitivityResult:
+    state = run.announcer.state
+    cells = state.sensitivity.items()
+    return SensitivityResult(
+        scores=frame({name: {bits: cell.score for bits, cell in row.items()} for name, row in cells}, state.bitwidths),
+        baseline_score=state.baseline.score if state.baseline else None,
+        sqnr=frame({name: {bits: cell.sqnr for bits, cell in row.items()} for name, row in cells}, state.bitwidths),
+        weight_ranges=summary,
+        problems=problems,
+        skipped=dict(state.skipped),
+    )
+
+
+def _left_out(checked: SensitivityOptions, model: Adapter | StoredWeights, names: Sequence[str]) -> dict[str, str]:
+    return checked.not_asked_for(names) | preflight.ignored(model, names, checked.layers_to_ignore)
+
+
+def _started(
+    checked: SensitivityOptions, example: ExampleInput, stored: StoredWeights, adapter: Adapter | None
+) -> RunStarted:
+    identity = _digest(stored) if adapter is None else adapter.fingerprint()
+    content = f"{identity}:quantization:{checked.bitwidths}:{checked.per_channel}:{checked.symmetric}"
+    return RunStarted(
+        run_name=checked.reporting.run_name or stored.model_name,
+        model_name=stored.model_name,
+        scheme="quantization",
+        cost_metric="memory",
+        settings={**checked.describe(), "input_shape": example.shape},
+        layers=dict(_infos(stored, adapter)),
+        fingerprint=hashlib.sha256(content.encode()).hexdigest(),
+        provenance={**provenance.collect(), **({} if adapter is None else adapter.settings())},
+    )
+
+
+def _infos(stored: StoredWeights, adapter: Adapter | None) -> Iterator[tuple[str, LayerInfo]]:
+    """Every layer with weights; those that only the stored weights know, or that are not run, have no MACs."""
+    known = {} if adapter is None else {layer.name: layer.info for layer in adapter.layers()}
+    yield from known.items()
+    for layer in stored.layers:
+        if layer.name not in known:
+            weight = layer.read()
+            yield layer.name, LayerInfo(kind=layer.kind, weight_shape=weight.shape, macs=0, weights=weight.size)
+
+
+def _digest(stored: StoredWeights) -> str:
+    digest = hashlib.sha256()
+    for layer in stored.layers:
+        weight = layer.read()
+        digest.update(f"{layer.name}:{layer.kind}:{weight.shape};".encode("utf-8", "surrogatepass"))
+        digest.update(weight.tobytes())
+    return digest.hexdigest()
