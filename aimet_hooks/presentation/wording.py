@@ -37,7 +37,7 @@ def titles(run: RunState) -> list[str]:
     parts = [*dict.fromkeys(name for name in names if name)]
     if started.scheme:
         parts.append(_SCHEMES.get(started.scheme, clean(started.scheme)))
-    if started.cost_metric and not is_analysis(run):
+    if started.cost_metric:
         parts.append(_aim(run))
     return parts
 

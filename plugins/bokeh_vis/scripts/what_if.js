@@ -232,7 +232,7 @@ function paint() {
   state.plots = setTimeout(() => {
     draw_mark()
     tick.execute(tick, {})
-  }, 60)
+  }, 150)
 }
 
 state.show_again = () => {
