@@ -2,8 +2,8 @@
 // (cells.selected) and when the tab has been laid out (figure); the state of the tab is kept on the window.
 //
 // control, cells, table, choices, choices_table, why, what_if_choices, what_if_about, steps, steps_figure, skipped_table,
-// curves, points, marks, baseline, figure, quiet, colours: models and values; cb_data.in_place: sources whose
-// values a tab has changed, and which are all that is to be painted
+// curves, points, marks, baseline, figure, quiet, colours: models and values; cb_data.in_place: sources that a
+// tab has changed in the rows cb_data.rows, which are all that is to be painted
 
 const tab = window.aimet_hooks_tab ??= {heard: 0, beat: null, reloads: control.data.reloads[0], dirty: new Set(), lost: false}
 const columns = table.columns.slice(3).filter((column) => column.visible)
@@ -16,6 +16,16 @@ function watch_for_changes(source) {
   for (const signal of [source.patching, source.streaming, source.properties.data.change]) signal.connect(mark)
 }
 
+// Paint some rows anew, of those that are seen: many times as fast as a table. rows: a set of their places in the source
+function paint_rows(grid, rows) {
+  const {top, bottom} = grid.getRenderedRange()
+  for (let row = top; row <= bottom; row++) {
+    const place = grid.getDataItem(row)?.__bkdt_internal_index__
+    if (place === undefined || rows.has(place)) grid.invalidateRow(row)
+  }
+  grid.render()
+}
+
 function repaint() {
   const tried = window.aimet_hooks_what_if // the run has drawn its own choice over what a viewer tries
   if (!cb_data?.in_place && (tab.dirty.has(choices) || tab.dirty.has(cells))) tried?.show_again?.()
@@ -23,10 +33,8 @@ function repaint() {
   for (const [source, shown] of [[cells, table], [choices, choices_table]]) {
     if (!tab.dirty.delete(source)) continue
     const grid = Bokeh.index.find_one?.(shown)?.grid
-    if (cb_data?.in_place && grid !== undefined) { // nothing but values: many times as fast
-      grid.invalidateAllRows()
-      grid.render()
-    } else shown.view.change.emit()
+    if (cb_data?.rows && grid !== undefined) paint_rows(grid, cb_data.rows)
+    else shown.view.change.emit()
   }
 }
 

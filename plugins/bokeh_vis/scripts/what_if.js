@@ -61,6 +61,10 @@ function chosen_again() {
 // ---- showing it ----
 
 function show(now) {
+  state.rows_changed ??= new Set() // until they are painted
+  now.forEach((place, layer) => {
+    if (place !== state.now[layer]) state.rows_changed.add(layer)
+  })
   state.now = now
   const names = Object.keys(cells.data).filter((name) => name.startsWith("cell_"))
   now.forEach((place, layer) => {
@@ -227,7 +231,8 @@ function respond(pressed) {
 }
 
 function paint() {
-  tick.execute(tick, {in_place: [cells, choices]})
+  tick.execute(tick, {in_place: [cells, choices], rows: state.rows_changed ?? new Set()})
+  state.rows_changed = new Set()
   clearTimeout(state.plots) // plots take longer than all else: they follow when the slider rests
   state.plots = setTimeout(() => {
     draw_mark()
