@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from aimet_hooks.errors import UnknownNameError, UsageError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 
 def matching(names: Iterable[str] | None, known: Sequence[str], *, option: str, what: str) -> set[str]:
@@ -28,6 +29,8 @@ def matching(names: Iterable[str] | None, known: Sequence[str], *, option: str, 
     """
     if names is None:
         return set(known)
+    if not isinstance(names, Iterable):
+        raise UsageError(f"{option} is {names!r}; give names of {what.partition(' ')[0]}s or patterns, as ['block1.*']")
     chosen: set[str] = set()
     for name in [names] if isinstance(names, str) else names:
         if not isinstance(name, str):

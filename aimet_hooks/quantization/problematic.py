@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -90,11 +91,11 @@ def find_problematic_layers(
         MissingExtraError: If the model's framework is not installed.
         ModelError: If the model cannot be read.
     """
-    if not enough_bits >= 1:
+    if not _is_at_least(enough_bits, 1):
         raise UsageError(f"enough_bits is {enough_bits!r}; give a number of bits of at least 1, as 4")
-    if not max_lost_bits >= 0:
+    if not _is_at_least(max_lost_bits, 0):
         raise UsageError(f"max_lost_bits is {max_lost_bits!r}; give a number of bits of at least 0, as 3")
-    if not wide_channel >= 1:
+    if not _is_at_least(wide_channel, 1):
         raise UsageError(f"wide_channel is {wide_channel!r}; give a multiple of the median range of at least 1, as 3")
     stored = stored_weights(model)
     return problems_of(
@@ -104,6 +105,10 @@ def find_problematic_layers(
         max_lost_bits=max_lost_bits,
         wide_channel=wide_channel,
     )
+
+
+def _is_at_least(value: Any, least: float) -> bool:
+    return not isinstance(value, bool) and isinstance(value, numbers.Real) and float(value) >= least
 
 
 def problems_of(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -453,3 +454,13 @@ def test_torch_and_its_export_are_equally_sensitive(tmp_path: Path) -> None:
     b = analyze_sensitivity(proto, of_session, example_inputs=X.numpy(), plugins=[], session_options=quiet())
     np.testing.assert_allclose(a.scores.to_numpy(), b.scores.to_numpy(), rtol=1e-4)
     np.testing.assert_allclose(a.sqnr.to_numpy(), b.sqnr.to_numpy(), rtol=1e-3)
+
+
+def test_what_works_in_place_behind_a_layer_changes_no_figure() -> None:
+    images, found = torch.rand(4, 3, 8, 8), []
+    for inplace in (True, False):
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(inplace=inplace), nn.Conv2d(8, 4, 3)).eval()
+        result = analyze_sensitivity(model, lambda _: 1.0, example_inputs=images, plugins=[], console="off")
+        found.append(result.sqnr)
+    pd.testing.assert_frame_equal(*found)

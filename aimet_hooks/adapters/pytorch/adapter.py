@@ -141,13 +141,15 @@ class TorchAdapter:
         """What the module gives for the example, caught by a hook that is gone afterwards."""
         caught: list[torch.Tensor] = []
         handle = self._stored_tensor(name).module.register_forward_hook(
-            lambda _module, _inputs, output: caught.extend(arrays.tensors_in(output)[:1])
-        )
+            lambda _module, _inputs, output: caught.extend(
+                tensor.detach().clone() for tensor in arrays.tensors_in(output)[:1]
+            )
+        )  # cloned, as what comes next may work in place
         with handle, self.original() if weight is None else self.reweighted(name, weight) as model:
             self.run_example(model)
         if not caught:
             return None
-        array: Array = torch.cat([output.detach().reshape(-1) for output in caught]).to("cpu", torch.float64).numpy()
+        array: Array = torch.cat([output.reshape(-1) for output in caught]).to("cpu", torch.float64).numpy()
         return array
 
     def _stored_tensor(self, name: str) -> StoredTensor:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from aimet_hooks import UsageError, find_problematic_layers
+from aimet_hooks import UsageError, analyze_weight_ranges, find_problematic_layers
 from aimet_hooks.demo import model_path
 from tests.unit.quantization.networks import equalized, onnx_network, torch_network
 
@@ -78,3 +78,15 @@ def test_long_tails_need_more_bits() -> None:
 def test_arguments_out_of_range_are_refused(arguments: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         find_problematic_layers(torch_network(), **arguments)
+
+
+@pytest.mark.parametrize("limit", ["enough_bits", "max_lost_bits", "wide_channel"])
+@pytest.mark.parametrize("value", ["4", None, True, -1.0, float("nan")])
+def test_a_limit_that_is_no_number_in_range_is_one_sentence(limit: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=f"{limit} is {value!r}; give"):
+        find_problematic_layers(torch.nn.Linear(4, 4), **{limit: value})
+
+
+def test_names_that_are_none_are_one_sentence() -> None:
+    with pytest.raises(UsageError, match="layers is 3; give names of layers or patterns"):
+        analyze_weight_ranges(torch.nn.Linear(4, 4), layers=3)  # type: ignore[arg-type]
