@@ -175,7 +175,10 @@ def counting(model: Forward, x: torch.Tensor) -> torch.Tensor:
         (lambda m, x: m.c(torch.flatten(m.a(x))), "flatten lies behind it"),
         (lambda m, x: m.a(x), "the model's output lies behind it"),
         (lambda m, x: m.b(x), "torch.fx does not see the model call it as a module"),
-        (lambda m, x: m.b(m.a(x)) if x.sum() > 0 else x, "torch.fx cannot trace the model: symbolically traced"),
+        (
+            lambda m, x: m.b(m.a(x)) if x.sum() > 0 else x,
+            "torch.fx cannot trace the model: TraceError: symbolically traced",
+        ),
     ],
 )
 def test_partners_in_torch_are_found_without_a_trace_in_the_model(forward: Any, expected: str) -> None:
@@ -343,3 +346,21 @@ def test_computed_torch_weights_cannot_be_others_and_attention_can() -> None:
         assert not np.array_equal(own, other)
         assert adapter.layer_output("unused") is None
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+def test_what_a_traced_forward_puts_into_lists_and_dicts_is_taken_out_again() -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)
+            self.calls, self.cache, self.seen = [0], {"before": 1}, {2}
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            self.calls[0] += 1
+            self.cache["images"] = images
+            self.seen.add(3)
+            return self.second(self.first(images))
+
+    model = Counting()
+    assert stored_weights(model).partners()["first"].layer == "second"
+    assert (model.calls, model.cache, model.seen) == ([0], {"before": 1}, {2})

@@ -30,7 +30,7 @@ def partners(root: nn.Module, layers: Sequence[StoredLayer], names: Mapping[int,
         with _left_alone(root), evaluating(root):
             graph = _Tracer(names).trace(root)
     except Exception as error:  # forward is the user's code
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = " ".join(f"{type(error).__name__}: {error}".split())
         return {layer.name: Partner(None, f"torch.fx cannot trace the model: {text}") for layer in layers}
     trace = _Trace(graph, root, {layer.name: layer for layer in layers}, names)
     return {layer.name: trace.partner(layer) for layer in layers}
@@ -115,16 +115,23 @@ _NOT_CALLED = "torch.fx does not see the model call it as a module"
 
 @contextlib.contextmanager
 def _left_alone(root: nn.Module) -> Iterator[None]:
-    """Undo what a traced forward does to the modules' attributes and to torch's random state."""
-    before = [
-        (held, dict(held))
-        for module in root.modules()
-        for held in (vars(module), module._parameters, module._buffers, module._modules)
-    ]
+    """Undo what a traced forward does to the modules' attributes, what these hold, and torch's random state."""
+    before: list[tuple[Any, Any]] = []
+    for module in root.modules():
+        held = [vars(module), *(value for value in vars(module).values() if isinstance(value, (list, dict, set)))]
+        before += [(container, _content(container)) for container in held]
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             yield
     finally:
-        for held, values in before:
-            held.clear()
-            held.update(values)
+        for container, values in before:
+            container.clear()
+            if isinstance(container, list):
+                container.extend(values)
+            else:
+                container.update(values)
+
+
+def _content(container: Any) -> Any:
+    """What a list, dict or set holds, whatever class it is of."""
+    return next(kind(container) for kind in (list, dict, set) if isinstance(container, kind))
