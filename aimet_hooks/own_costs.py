@@ -7,6 +7,7 @@ import hashlib
 import io
 import math
 import os
+from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -134,8 +135,9 @@ class OwnCosts(CostModel):
         del layer
         return range(ranks.multiplicity, ranks.full + 1, ranks.multiplicity) or (ranks.full,)
 
+    @abstractmethod
     def _cost(self, layer: str, rank: int | None) -> Fraction:
-        raise NotImplementedError
+        """What a layer costs at a rank, or as it is."""
 
 
 class CostsOfFunction(OwnCosts):

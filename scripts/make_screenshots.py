@@ -54,6 +54,11 @@ IS_DRAWN = """count => {
 }"""
 
 
+IS_PAINTED = """() => Bokeh.documents[0].is_idle &&
+  new Promise(painted => requestAnimationFrame(() => requestAnimationFrame(() => painted(true))))"""
+"""A picture of a canvas that was resized and not painted since has streaks."""
+
+
 class PausingAccuracy:
     """The demo's accuracy, which waits after so many evaluations until it is let on."""
 
@@ -189,10 +194,8 @@ def picture_weights(browser: Browser, folder: Path) -> None:
             for tab in tabs.values():
                 tab.get_by_text("channels ·").first.wait_for()
                 height = tab.evaluate("document.documentElement.scrollHeight")
-                tab.set_viewport_size(
-                    {"width": 1280, "height": height}
-                )  # a canvas that is resized only then has streaks
-                tab.wait_for_timeout(500)
+                tab.set_viewport_size({"width": 1280, "height": height})
+                tab.wait_for_function(IS_PAINTED)
             take(tabs, name, folder)
             close(tabs)
 

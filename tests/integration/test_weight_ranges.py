@@ -23,7 +23,7 @@ from aimet_hooks import (
 from aimet_hooks.quantization import QuantizationPage
 from bokeh_vis import live_layout
 from tests.integration.page_reading import MODEL, data, visible_text
-from tests.integration.servers import PageServer
+from tests.integration.servers import PageServer, wait_until
 from tests.integration.small_runs import compress
 from tests.unit.quantization.networks import WIDE, equalized, torch_network
 
@@ -262,8 +262,10 @@ def test_a_tab_keeps_the_page_when_its_server_is_gone(
         page = visualize_weight_ranges(torch_network(wide=40), None, plain_server.url)
         tab = open_tab(page.address)
         wait_for(tab, "shown(0).length === 24")
+        tab.evaluate("Bokeh.documents[0].on_event('connection_lost', () => window.is_lost = true)")
         plain_server.kill()
-        tab.wait_for_timeout(4000)
+        tab.wait_for_function("window.is_lost")
+        wait_until(lambda: caplog.records, "the warning")
         row_of(tab, "9").locator(".l4").click()
         wait_for(tab, "shown(0).length === 10")
     assert [record.message for record in caplog.records] == [
