@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from aimet_hooks.hookspecs import hookimpl
     from aimet_hooks.layer_options import LayerOptions
+    from aimet_hooks.merging import Merged, merge_runs
     from aimet_hooks.planning import plan
     from aimet_hooks.quantization import (
         ActivationReport,
@@ -74,6 +75,8 @@ _HOMES = {
     "SavedRun": "saved_run",
     "SavedSelection": "saved_run",
     "load_run": "saved_run",
+    "Merged": "merging",
+    "merge_runs": "merging",
     "SpatialSvd": "schemes",
     "WeightSvd": "schemes",
     "GreedySelection": "strategies",
@@ -104,6 +107,7 @@ __all__ = [
     "KnapsackSelection",
     "LayerOptions",
     "ManualSelection",
+    "Merged",
     "MissingExtraError",
     "ModelError",
     "ProblematicLayer",
@@ -128,6 +132,7 @@ __all__ = [
     "hookimpl",
     "load_compressed",
     "load_run",
+    "merge_runs",
     "plan",
     "start_bokeh_server_session",
     "visualize_changes_after_optimization",

@@ -11,9 +11,9 @@ from aimet_hooks.run_state import RunState
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aimet_hooks.event_log import EventLog
     from aimet_hooks.events import Event
     from aimet_hooks.hooks import Hooks
+    from aimet_hooks.log_writer import EventLog
 
 logger = logging.getLogger("aimet_hooks")
 

@@ -8,13 +8,13 @@ Every stage announces what it did; the hooks are called in this order::
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Never
 
 from aimet_hooks import options, preflight, provenance, reporting
 from aimet_hooks.adapters import Adapter, SessionSettings, adapt
+from aimet_hooks.earlier_runs import fingerprint
 from aimet_hooks.errors import UsageError
 from aimet_hooks.events import RunStarted
 from aimet_hooks.run import Run
@@ -56,6 +56,7 @@ def compress_model(
     plugin_options: Mapping[str, Mapping[str, Any]] | None = None,
     console: Literal["auto", "on", "off"] = "auto",
     resume: bool = False,
+    shard: tuple[int, int] | None = None,
     session_options: Any = None,
     providers: Sequence[Any] | None = None,
     **unknown: Never,
@@ -91,12 +92,18 @@ def compress_model(
         trainer: torch only: ``trainer(model, layer_name)`` after each layer of the result is compressed, to fine-tune
             it in place; the model is in train mode with gradients.
         visualization_url: "http://host:port/" of a Bokeh server, for the plugin that draws there.
-        results_dir: Where the event log, tables and the model go; None writes nothing.
+        results_dir: Where the event log, tables and the model go; None writes nothing. "{time}" and "{run_name}" in it
+            become the time of the start and the name of the run.
         run_name: Shown by views; the model's name by default.
         plugins: Exactly the plugins to load, as names and objects; None: all that are discovered.
         plugin_options: Options by name of a plugin.
         console: "auto": live panel on a terminal, plain lines elsewhere; "on": always the panel; "off": nothing.
-        resume: Continue the run in results_dir; arrives later.
+        resume: Take every score that runs in results_dir found out of the same model with the same scheme, multiplicity
+            and cost metric, and evaluate only what is missing; target and candidates may be others. An absent or empty
+            directory starts afresh.
+        shard: (i, n) of a job array: evaluate only every n-th cell from the i-th on and stop; ``merge`` joins what n
+            processes found, each in a results_dir of its own, and ``resume`` goes on from there. Counted from 0 or
+            from 1: the n-th is the 0-th. The result then has the scores, and no model.
         session_options: ``onnxruntime.SessionOptions`` of the sessions that eval_callback gets.
         providers: Their execution providers, the CPU by default.
         unknown: No other keyword is taken; those of AIMET are answered with ours.
@@ -108,13 +115,13 @@ def compress_model(
         UsageError: An argument is wrong, or the target cannot be reached; nothing was evaluated.
         ModelError: The model cannot be read, run or copied, or none of its layers can be compressed.
         EvaluationError: The baseline cannot be evaluated (twice), or too many cells in a row.
-        ResultsDirError: results_dir already holds a run, or cannot be written.
+        ResultsDirError: results_dir already holds a run, is in use or cannot be written; with ``resume`` also if its
+            scores are of another model, configuration or baseline.
+        RecordingError: The event log in it cannot be read.
     """
     options.refuse_unknown(
         unknown, [name for name in inspect.signature(compress_model).parameters if name != "unknown"]
     )
-    if resume:
-        raise UsageError("resume=True arrives later; choose another results_dir")
     checked = options.check(
         eval_callback=eval_callback,
         full_eval_callback=full_eval_callback,
@@ -126,12 +133,14 @@ def compress_model(
         direction=direction,
         on_eval_error=on_eval_error,
         trainer=trainer,
+        shard=shard,
         reporting=reporting.check(
             visualization_url=visualization_url,
             results_dir=results_dir,
             run_name=run_name,
             plugin_options=plugin_options,
             console=console,
+            resume=resume,
         ),
     )
     example = options.example_input(input_shape, example_inputs)
@@ -142,10 +151,11 @@ def compress_model(
         layers, candidates = adapter.layers(), checked.selection.candidates
         left_out = preflight.ignored(adapter, [layer.name for layer in layers], checked.layers_to_ignore)
         space = SearchSpace.of(layers, checked.scheme, candidates, checked.cost_metric, checked.layer_options)
-        known = checked.selection.known_scores([layer.name for layer in layers], checked.scheme.name)
+        saved = checked.selection.known_scores([layer.name for layer in layers], checked.scheme.name)
+        checked = replace(checked, reporting=checked.reporting.of_run(adapter.model_name))
         started = _started(checked, example, adapter)
-        with reporting.opened(checked.reporting, chosen, started.run_name) as announcer:
-            run = Run(checked, adapter, announcer, space, left_out=left_out, known=known)
+        with reporting.opened(checked.reporting, chosen, started) as (announcer, earlier):
+            run = Run(checked, adapter, announcer, space, left_out=left_out, saved=saved, earlier=earlier)
             with reporting.failure_announced(run):
                 return _compress(run, started, adapter.notes)
 
@@ -159,6 +169,8 @@ def _compress(run: Run, started: RunStarted, notes: Sequence[str]) -> Compressio
     baseline = run.score_baseline()  # on_baseline_score
     prepared = run.prepare_layers(table)
     run.explore(table, prepared)  # on_exploration_started, on_eval_score
+    if run.options.shard is not None:
+        return run.finish_shard(table, baseline)  # on_analysis_finished
     probes = run.probe(table, baseline, prepared)  # on_probe_score
     decision = run.choose(table, baseline, probes)  # on_ratios_selected
     build = run.build(table, decision, prepared)  # on_layer_compressed
@@ -170,7 +182,12 @@ def _started(checked: Options, example: ExampleInput, adapter: Adapter) -> RunSt
     layers = {
         layer.name: replace(layer.info, cost=metric.recorded(metric.of_layer(layer))) for layer in adapter.layers()
     }
-    content = f"{adapter.fingerprint()}:{checked.scheme}:{metric.identity}"
+    identity = {
+        "model": adapter.fingerprint(),
+        "compress_scheme": checked.scheme.name,
+        "multiplicity": str(checked.scheme.multiplicity),
+        "cost_metric": metric.identity,
+    }
     return RunStarted(
         run_name=checked.reporting.run_name or adapter.model_name,
         model_name=adapter.model_name,
@@ -178,6 +195,7 @@ def _started(checked: Options, example: ExampleInput, adapter: Adapter) -> RunSt
         cost_metric=metric.name,
         settings={**checked.describe(), "input_shape": example.shape},
         layers=layers,
-        fingerprint=hashlib.sha256(content.encode()).hexdigest(),
+        fingerprint=fingerprint(identity),
+        identity=identity,
         provenance={**provenance.collect(), **adapter.settings()},
     )

@@ -65,12 +65,15 @@ class CostModel(ABC):
     Attributes:
         name: As events have it: "mac", "memory" or "own".
         source: What the user gave, in words.
-        identity: Equal for equal costs.
     """
 
     name: str
     source: str
-    identity: str
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """Equal for equal costs, as far as they were asked for."""
 
     @abstractmethod
     def check(self, layers: Sequence[Layer]) -> None:
@@ -105,7 +108,12 @@ class Counted(CostModel):
     """Multiply-accumulates or weights for the whole example: integers, proportional to the rank."""
 
     def __init__(self, name: Literal["mac", "memory"]) -> None:
-        self.name = self.source = self.identity = name
+        self.name = self.source = name
+
+    @property
+    def identity(self) -> str:
+        """Its name."""
+        return self.name
 
     def check(self, layers: Sequence[Layer]) -> None:
         """Both are always known."""

@@ -33,7 +33,7 @@ class Evaluator:
         self._callback = callback
         self._changed: set[str] = set()
 
-    def score_baseline(self, callback: EvalCallback, argument: str, *, twice: bool = True) -> float:
+    def score_baseline(self, callback: EvalCallback, argument: str, *, twice: bool = True) -> BaselineScored:
         """Evaluate the original model and announce its score.
 
         Args:
@@ -42,7 +42,7 @@ class Evaluator:
             twice: Whether cells will be compared with it, so that the noise of the scores is to be seen.
 
         Returns:
-            The first score, in the unit of the callback.
+            What was announced.
 
         Raises:
             EvaluationError: If it has no score, or none a second time.
@@ -64,7 +64,7 @@ class Evaluator:
                 f"as large as {baseline.noise:.2g} between cells are noise; fix the seeds that {argument} uses, or let "
                 "it evaluate more samples"
             )
-        return score
+        return baseline
 
     def evaluate(self, changed: Callable[[], AbstractContextManager[Any]]) -> Outcome:
         """Evaluate the model that a context of the adapter gives; where it cannot give one, that is the outcome."""

@@ -1,4 +1,4 @@
-"""The event log: every event of a run as a line of JSON, append-only, with a check, on the disk before the run goes on.
+"""The event log: every event of a run as a line of JSON with a check. What a line is, and how logs are read.
 
 A line is one flat object: ``event``, ``schema``, ``run_id``, ``seq``, ``time``, the event's fields, ``crc``. The
 check is the CRC-32 of the line's UTF-8 text up to ``, "crc"``, as eight hexadecimal digits.
@@ -6,19 +6,16 @@ check is the CRC-32 of the line's UTF-8 text up to ``, "crc"``, as eight hexadec
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import math
 import numbers
-import os
 import re
-import time
 import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from aimet_hooks import events
-from aimet_hooks.errors import RecordingError, ResultsDirError
+from aimet_hooks.errors import RecordingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +26,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FILE_NAME = "events.jsonl"
-RETRY_SECONDS = 1.0
-"""Shortest time between two attempts to write to a disk that refused."""
+LONGEST_LINE = 16 * 2**20
+"""Bytes of a line that is read; no run writes one that long."""
+MOST_SAID = 10
+"""Lines that cannot be read of which a reader speaks."""
 
 _CRC = re.compile(r', "crc": "([0-9a-f]{8})"\}')
 _LONE_SURROGATE = re.compile("[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]")
@@ -82,11 +81,23 @@ def from_line(line: str) -> Event:
     return events.from_fields(name, fields)
 
 
+def parsed(line: bytes) -> Event:
+    """The event of a line as it is in the file, without the line's end.
+
+    Raises:
+        ValueError: As ``from_line``; also if the line is too long, or no UTF-8.
+    """
+    if len(line) > LONGEST_LINE:
+        raise ValueError(f"it is longer than {LONGEST_LINE >> 20} MiB")
+    return from_line(line.decode("utf-8", "surrogatepass"))
+
+
 def _check(body: str) -> str:
-    return f"{zlib.crc32(_bytes(body)):08x}"
+    return f"{zlib.crc32(encoded(body)):08x}"
 
 
-def _bytes(text: str) -> bytes:
+def encoded(text: str) -> bytes:
+    """The text as a log has it: names may hold halves of characters."""
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -94,32 +105,45 @@ def read(path: Path) -> Iterator[Event]:
     """The events of a log in their order.
 
     A torn last line is left out. Any other line that cannot be read is left out with a warning that holds its number;
-    of lines of a newer version only the first of a kind is named.
+    of lines of a newer version only the first of a kind is named. No more than a line is held in memory.
 
     Raises:
         RecordingError: If the file cannot be read, or holds no event at all.
     """
-    try:
-        *lines, torn = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise RecordingError(f"cannot read {path}: {error.strerror}") from error
     reader = LineReader(path)
     found = False
-    for raw in lines:
-        event = reader.event_of(raw)
-        if event is not None:
-            found = True
-            yield event
-    with contextlib.suppress(ValueError, RecursionError):
-        yield from_line(torn.decode("utf-8", "surrogatepass"))
-        found = True
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise RecordingError(f"cannot read {path}: it is no regular file")
+        with path.open("rb") as file:
+            for raw, _ in raw_lines(file):
+                event = reader.event_of(raw)
+                if event is not None:
+                    found = True
+                    yield event
+    except OSError as error:
+        raise RecordingError(f"cannot read {path}: {error.strerror}") from error
     if not found:
         why = f"; {reader.reasons.pop()}" if reader.reasons else ""
         raise RecordingError(f"{path} holds no event{why}; give the events.jsonl of a run, or its results directory")
 
 
+def raw_lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """The lines from here on, each with the place where it ends; the last may lack its end.
+
+    Of a line that is too long there is only its beginning, which is still too long.
+    """
+    place = file.tell()
+    while raw := file.readline(LONGEST_LINE + 1):
+        place += len(raw)
+        rest = raw
+        while not rest.endswith(b"\n") and (rest := file.readline(2**20)):
+            place += len(rest)
+        yield (raw if raw.endswith(b"\n") or not rest else raw + b"\n"), place
+
+
 class LineReader:
-    """Turns the lines of one log into events, and says what it leaves out.
+    """Turns the lines of one log into events, and says what it leaves out; but for a last line that is torn.
 
     Args:
         path: The log, for messages.
@@ -132,157 +156,30 @@ class LineReader:
         self.reasons: set[str] = set()
         self._path = path
         self._number = 0
+        self._left_out = 0
 
     def event_of(self, raw: bytes) -> Event | None:
         """The event of the next line, None where there is none or it cannot be read, which is said with its number."""
         self._number += 1
-        if not raw:
+        line = raw.rstrip(b"\r\n")
+        if not line:
             return None
         try:
-            return from_line(raw.decode("utf-8", "surrogatepass"))
+            return parsed(line)
         except (ValueError, RecursionError) as error:
-            self._say_left_out(error)
+            if raw.endswith(b"\n"):
+                self._say_left_out(error)
             return None
 
     def _say_left_out(self, error: Exception) -> None:
         if str(error) in self.reasons and isinstance(error, NewerVersionError):
             return
         self.reasons.add(str(error))
-        logger.warning("%s, line %d is left out: %s", self._path, self._number, error)
-
-
-class EventLog:
-    """The log of one run, open for appending.
-
-    A disk that is full or a directory that cannot be written is reported once and never ends the run: what could not be
-    written is kept and tried again, so that the log is whole as soon as the disk takes it.
-
-    Args:
-        directory: The results directory; made if it does not exist.
-
-    Raises:
-        ResultsDirError: If the directory already holds a log, or cannot be made or written.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / FILE_NAME
-        self._file = _created(self.path)
-        self._whole = 0
-        self._pending: list[bytes] = []
-        self._sync_due = False
-        self._failed_at: float | None = None
-
-    def append(self, event: Event) -> None:
-        """Write an event; one that is durable and new is on the disk when this returns."""
-        self._pending.append(_bytes(to_line(event)) + b"\n")
-        # a score that was known before is in the file that it came from, and goes to the disk with the next new one
-        self._sync_due |= event.durable and not getattr(event, "reused", False)
-        if self._failed_at is None or time.monotonic() - self._failed_at >= RETRY_SECONDS:
-            self._write()
-
-    def close(self) -> None:
-        """Write what is pending and close the file; what the disk still refuses is said.
-
-        A log without any event is removed, so that the directory is free for the next attempt.
-        """
-        if self._pending:
-            self._write()
-        if self._pending:
-            logger.error("%s lacks the last %d events: the disk did not take them", self.path, len(self._pending))
-        elif not self._whole:
-            self.path.unlink(missing_ok=True)
-        os.close(self._file)
-
-    def _write(self) -> None:
-        data = b"".join(self._pending)
-        size = len(data)
-        try:
-            if self._failed_at is not None:
-                os.ftruncate(self._file, self._whole)
-            while data:
-                data = data[os.write(self._file, data) :]
-            if self._sync_due:
-                os.fsync(self._file)
-                if not os.fstat(self._file).st_nlink:
-                    raise FileNotFoundError(0, "it was deleted")
-        except OSError as error:
-            self._say_failure(error)
-            return
-        self._whole += size
-        self._pending.clear()
-        self._sync_due = False
-        if self._failed_at is not None:
-            logger.warning("%s can be written again; no event is missing", self.path)
-            self._failed_at = None
-
-    def _say_failure(self, error: OSError) -> None:
-        if self._failed_at is None:
-            logger.error(
-                "%s cannot be written (%s); the run goes on, its events are kept in memory and written as soon as "
-                "that is possible",
-                self.path,
-                error.strerror,
-            )
-        self._failed_at = time.monotonic()
-
-
-def add(path: Path, event: Event) -> None:
-    """Add an event to the log of a run that has ended; when this returns, the disk has it.
-
-    Raises:
-        ResultsDirError: If the log cannot be written.
-    """
-    try:
-        with path.open("r+b") as file:
-            is_torn = bool(file.seek(0, os.SEEK_END)) and _last_byte(file) != b"\n"
-            file.write((b"\n" if is_torn else b"") + _bytes(to_line(event)) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise ResultsDirError(f"{path} cannot be written ({error.strerror or error}); nothing was added") from error
-
-
-def _last_byte(file: BinaryIO) -> bytes:
-    file.seek(-1, os.SEEK_END)
-    return file.read(1)
-
-
-def refuse_taken(directory: Path) -> None:
-    """Refuse a directory that already holds a log.
-
-    Raises:
-        ResultsDirError: With both ways out.
-    """
-    if os.path.lexists(directory / FILE_NAME):
-        raise ResultsDirError(
-            f"results_dir {str(directory)!r} already holds a run; choose another directory, "
-            "or continue that run with resume=True"
-        )
-
-
-def _created(path: Path) -> int:
-    """A descriptor of the new file, whose place in its directory is on the disk."""
-    directory = path.parent
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
-    except (OSError, ValueError) as error:
-        refuse_taken(directory)
-        why = "it is a file" if isinstance(error, FileExistsError) else getattr(error, "strerror", error)
-        raise ResultsDirError(
-            f"results_dir {str(directory)!r} cannot be written ({why}); choose another directory"
-        ) from error
-    with contextlib.suppress(OSError):  # some file systems cannot do this
-        _sync_directory(directory)
-    return file
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        self._left_out += 1
+        if self._left_out <= MOST_SAID:
+            logger.warning("%s, line %d is left out: %s", self._path, self._number, error)
+        elif self._left_out == MOST_SAID + 1:
+            logger.warning("%s has more lines that cannot be read; aimet-hooks verify lists them", self._path)
 
 
 def json_safe(value: Any) -> Any:

@@ -18,6 +18,9 @@ from typing import Any, ClassVar, NamedTuple, NoReturn, Self, TypeVar
 SCHEMA = 1
 """The version of the fields below, written to every line of an event log."""
 
+SAME_BASELINE = 1e-6
+"""Share of the score by which baselines of the same model and data may differ."""
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -124,7 +127,10 @@ class RunStarted(Event):
         settings: The configuration of the call, in JSON types.
         layers: Every layer with weights by name, in network order, also those that will be skipped; empty where only
             a table or a choice was recorded.
-        fingerprint: Digest of the model's weights and structure, the scheme and the cost metric.
+        fingerprint: Digest of ``identity``.
+        identity: What scores depend on, by its name: "model" (digest of its weights and structure), "compress_scheme",
+            "multiplicity", "cost_metric", or what else the run scores; runs of one identity share their scores. Empty
+            where an older version wrote the log.
         provenance: Versions, thread counts, device, git commit of the working directory, name of the callback.
     """
 
@@ -137,6 +143,7 @@ class RunStarted(Event):
     settings: Mapping[str, Any]
     layers: Mapping[str, LayerInfo]
     fingerprint: str
+    identity: Mapping[str, str] = dataclasses.field(default_factory=ReadOnlyDict)
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=ReadOnlyDict)
 
 
@@ -178,6 +185,11 @@ class BaselineScored(Event):
     def noise(self) -> float:
         """By how much the two scores differ, in the unit of the score; 0 where there is one."""
         return 0.0 if self.repeated_score is None else abs(self.score - self.repeated_score)
+
+    def fits(self, other: BaselineScored) -> bool:
+        """Whether both can be of the same model and data: they differ by at most 1e-6 of them, or by their noise."""
+        noise = max(self.noise, other.noise)
+        return math.isclose(self.score, other.score, rel_tol=SAME_BASELINE, abs_tol=noise)
 
     @property
     def is_noisy(self) -> bool:
@@ -267,6 +279,7 @@ class ModelProbed(Event):
         predicted_score: The baseline less the losses of the chosen cells, each measured with one layer compressed.
         seconds: Duration of the evaluation.
         error: Why there is no score.
+        reused: Whether the score was not evaluated in this run.
     """
 
     name: ClassVar[str] = "probe_score"
@@ -279,6 +292,7 @@ class ModelProbed(Event):
     predicted_score: float
     seconds: float
     error: str | None = None
+    reused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

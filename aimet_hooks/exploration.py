@@ -59,6 +59,11 @@ def coarse_first(variants: Mapping[str, Sequence[Variant]]) -> list[Cell]:
     return [cell for level in sorted(levels) for cell in levels[level]]
 
 
+def share(cells: Sequence[P], number: int, count: int) -> list[P]:
+    """Every ``count``-th cell: with the others, counted from 0 or from 1, each cell is in exactly one share."""
+    return list(cells[number % count :: count])
+
+
 def _levels(count: int) -> list[int]:
     """For each of ``count`` places the depth at which repeated halving meets it."""
     levels = [0] * count

@@ -74,8 +74,8 @@ def on_run_started(event: events.RunStarted, run: RunState) -> None:
     Arguments:
         event: ``run_name``, ``model_name``, ``scheme``, ``cost_metric`` ("mac", "memory", "own"), ``settings`` (mapping
             in JSON types), ``layers`` (by name in network order: kind, weight_shape, macs for one sample >= 0, weights
-            >= 0, cost >= 0 in the user's own unit or None), ``fingerprint`` (of model, scheme and cost metric),
-            ``provenance`` (mapping in JSON types).
+            >= 0, cost >= 0 in the user's own unit or None), ``fingerprint`` (of ``identity``), ``identity`` (what
+            scores depend on, by name), ``provenance`` (mapping in JSON types).
         run: State of the run, this event included.
     Return:
         Ignored.
@@ -198,7 +198,7 @@ def on_probe_score(event: events.ModelProbed, run: RunState) -> None:
     Arguments:
         event: ``comp_ratios`` (by layer; None: left alone), ``target_comp_ratio`` and ``achieved_comp_ratio`` (0 < r <
             1, of the whole model's cost), ``score`` (or None, then ``error``), ``predicted_score`` (optimistic: layers
-            one at a time), ``seconds``.
+            one at a time), ``seconds``, ``reused`` (it was measured by an earlier run).
         run: State of the run, this event included.
     Return:
         Ignored.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from itertools import islice, takewhile
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from aimet_hooks.event_log import LineReader
+from aimet_hooks.event_log import LineReader, raw_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ class LogFollower:
 
         A line that is not complete is left until it is; one that cannot be read is left out with a warning.
         """
-        events = (self._reader.event_of(line[:-1]) for line in self._new_lines(limit))
+        events = (self._reader.event_of(line) for line in self._new_lines(limit))
         return [event for event in events if event is not None]
 
     def _new_lines(self, limit: int) -> list[bytes]:
@@ -47,20 +47,16 @@ class LogFollower:
             with self._path.open("rb") as file:
                 self._begin_anew_if_other(os.fstat(file.fileno()))
                 file.seek(self._offset)
-                lines = list(takewhile(_is_complete, islice(file, limit)))
+                found = [(line, end) for line, end in islice(raw_lines(file), limit) if line.endswith(b"\n")]
         except FileNotFoundError:  # what comes in its place is another log, even where it gets the same inode
             self._begin()
             return []
         except OSError:
             return []
-        self._offset += sum(map(len, lines))
-        return lines
+        self._offset = found[-1][1] if found else self._offset
+        return [line for line, _ in found]
 
     def _begin_anew_if_other(self, status: os.stat_result) -> None:
         if self._inode not in (None, status.st_ino) or status.st_size < self._offset:
             self._begin()
         self._inode = status.st_ino
-
-
-def _is_complete(line: bytes) -> bool:
-    return line.endswith(b"\n")

@@ -63,6 +63,7 @@ class Options:
     direction: Direction
     on_eval_error: OnEvalError
     trainer: Callable[[Any, str], object] | None
+    shard: tuple[int, int] | None
     reporting: Reporting
 
     def describe(self) -> dict[str, Any]:
@@ -81,6 +82,7 @@ class Options:
             "eval_callback": evaluation.callback_name(self.eval_callback),
             "full_eval_callback": None if full is None else evaluation.callback_name(full),
             "trainer": None if self.trainer is None else evaluation.callback_name(self.trainer),
+            "shard": self.shard,
             **self.reporting.describe(),
         }
         return cast("dict[str, Any]", event_log.json_safe(described))
@@ -98,6 +100,7 @@ def check(
     direction: str,
     on_eval_error: str,
     trainer: Callable[[Any, str], object] | None,
+    shard: Any,
     reporting: Reporting,
 ) -> Options:
     """Check the arguments.
@@ -127,8 +130,22 @@ def check(
         direction=one_of(direction, Direction, "direction"),
         on_eval_error=one_of(on_eval_error, OnEvalError, "on_eval_error"),
         trainer=trainer,
+        shard=_shard(shard, selection, reporting),
         reporting=reporting,
     )
+
+
+def _shard(value: Any, selection: Strategy, reporting: Reporting) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    numbers = tuple(value) if isinstance(value, (tuple, list)) else ()
+    if len(numbers) != 2 or any(type(number) is not int for number in numbers) or not 0 <= numbers[0] <= numbers[1] > 0:
+        raise UsageError(f"shard is {value!r}; give (i, n), the i-th of n processes, as (1, 4)")
+    if isinstance(selection, strategies.ManualSelection):
+        raise UsageError("shard is for exploring, and a ManualSelection explores nothing; leave shard out")
+    if reporting.results_dir is None:
+        raise UsageError("shard needs results_dir: a directory of its own for every shard, which merge joins")
+    return numbers
 
 
 def listed(patterns: Any) -> tuple[Any, ...]:

@@ -72,14 +72,12 @@ class OwnCosts(CostModel):
 
     Args:
         source: What the user gave, in words.
-        identity: Equal for equal costs.
     """
 
     name = "own"
 
-    def __init__(self, source: str, identity: str) -> None:
+    def __init__(self, source: str) -> None:
         self.source = source
-        self.identity = f"own:{identity}"
         self._ladders: dict[tuple[str, int, int], _Ladder] = {}
 
     def check(self, layers: Sequence[Layer]) -> None:
@@ -149,9 +147,15 @@ class CostsOfFunction(OwnCosts):
 
     def __init__(self, function: OwnCost) -> None:
         name = evaluation.callback_name(function)
-        super().__init__(name, f"{getattr(function, '__module__', '')}.{name}")
+        super().__init__(name)
         self._function = function
         self._known: dict[tuple[str, int | None], Fraction] = {}
+
+    @property
+    def identity(self) -> str:
+        """A digest of what the layers cost as they are: two functions of one name need not be the same."""
+        content = sorted((layer, str(amount)) for (layer, rank), amount in self._known.items() if rank is None)
+        return f"own:{self.source}:{hashlib.sha256(repr(content).encode()).hexdigest()[:12]}"
 
     def _cost(self, layer: str, rank: int | None) -> Fraction:
         if (layer, rank) not in self._known:
@@ -190,9 +194,15 @@ class CostsOfFile(OwnCosts):
 
     def __init__(self, path: Path) -> None:
         content = _content(path)
-        super().__init__(str(path), hashlib.sha256(content).hexdigest())
+        super().__init__(str(path))
+        self._digest = hashlib.sha256(content).hexdigest()[:12]
         self._path = path
         self._costs = _table(path, content)
+
+    @property
+    def identity(self) -> str:
+        """A digest of the file."""
+        return f"own:{self._digest}"
 
     def check(self, layers: Sequence[Layer]) -> None:
         """Make sure that the file knows no other layers either."""

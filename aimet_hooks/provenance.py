@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,10 @@ PACKAGES = ("aimet-hooks", "numpy", "torch", "onnx", "onnxruntime")
 
 
 def collect() -> dict[str, Any]:
-    """Versions of what computes, the machine, and the git commit of the working directory; JSON types."""
+    """Versions of what computes, machine and process, and the git commit of the working directory; JSON types."""
     return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),

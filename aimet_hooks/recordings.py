@@ -21,6 +21,7 @@ from aimet_hooks.events import (
     ExplorationStarted,
     RatiosSelected,
     RunStarted,
+    SensitivityScored,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ MAX_CELLS = 1_000_000
 
 
 def read(path: str | os.PathLike[str]) -> list[Event]:
-    """The events of a recording, in order.
+    """The events of a recording, in order; where a log holds several runs, those of the last that has scores.
 
     Args:
         path: A results directory, ``events.jsonl``, ``eval_scores.json``, ``eval_scores.csv``, ``comp_ratios.json``,
@@ -56,7 +57,7 @@ def read(path: str | os.PathLike[str]) -> list[Event]:
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from error
     readers: Mapping[str, Callable[[Path], list[Event]]] = {
-        ".jsonl": lambda file: list(event_log.read(file)),
+        ".jsonl": _read_log,
         ".json": _read_json,
         ".csv": lambda file: from_tables(table=_read_csv(file), name=file.stem),
         ".pkl": _read_pickle,
@@ -97,9 +98,22 @@ def comp_ratios(path: str | os.PathLike[str]) -> dict[str, float | None]:
     return dict(chosen[-1].comp_ratios)
 
 
+def _read_log(path: Path) -> list[Event]:
+    """The events of the last run of a log; of the last that has scores where later ones died before they had any."""
+    latest: list[Event] = []
+    scored: list[Event] = []
+    for event in event_log.read(path):
+        if isinstance(event, RunStarted):
+            latest = []
+        latest.append(event)
+        if isinstance(event, (EvalScored, SensitivityScored, RatiosSelected)):
+            scored = latest
+    return scored or latest
+
+
 def _read_directory(path: Path) -> list[Event]:
     if (path / event_log.FILE_NAME).exists():
-        return list(event_log.read(path / event_log.FILE_NAME))
+        return _read_log(path / event_log.FILE_NAME)
     table, ratios, baseline = None, None, None
     if (path / SCORES_FILE).exists():
         table, baseline = _table_of(_load_json(path / SCORES_FILE), path / SCORES_FILE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,9 @@ from aimet_hooks import adapters, evaluation, evaluator, exploration, preflight,
 from aimet_hooks import stats as statistics
 from aimet_hooks.cost import MAC, MEMORY
 from aimet_hooks.errors import ModelError, ResultsDirError
-from aimet_hooks.evaluation import Outcome
 from aimet_hooks.evaluator import Evaluator
 from aimet_hooks.events import (
+    AnalysisFinished,
     EvalScored,
     ExplorationStarted,
     LayerCompressed,
@@ -23,23 +24,25 @@ from aimet_hooks.events import (
     RunFinished,
 )
 from aimet_hooks.factorization import Split
+from aimet_hooks.known_cells import KnownCells
 from aimet_hooks.layers import per_sample
 from aimet_hooks.prepared_layers import PreparedLayers
 from aimet_hooks.probing import Probes
 from aimet_hooks.score_table import ScoreTable
-from aimet_hooks.strategies import ManualSelection
+from aimet_hooks.strategies import Decision, ManualSelection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aimet_hooks.adapters import Adapter, ModelBuild
     from aimet_hooks.announcer import Announcer
-    from aimet_hooks.evaluation import EvalCallback
+    from aimet_hooks.earlier_runs import EarlierRuns
+    from aimet_hooks.evaluation import EvalCallback, Outcome
     from aimet_hooks.exploration import Cell
     from aimet_hooks.layers import Layer
     from aimet_hooks.options import Options
     from aimet_hooks.search_space import SearchSpace
-    from aimet_hooks.strategies import Decision, KnownScores, TableSelection
+    from aimet_hooks.strategies import KnownScores, TableSelection
 
 PROBE_SHARE = 0.05
 """Evaluations of whole models, as a share of those of the exploration."""
@@ -57,7 +60,8 @@ class Run:
         announcer: Where events go.
         space: What every layer may become.
         left_out: Layers that the user ignores, with the reason.
-        known: Scores that need no evaluation.
+        saved: Scores that the user gave.
+        earlier: The runs in the same directory that this one goes on from.
 
     Attributes:
         stage: What goes on: "preflight", "baseline", "exploration", "probing", "selection", "compression" or
@@ -73,7 +77,8 @@ class Run:
         space: SearchSpace,
         *,
         left_out: dict[str, str],
-        known: KnownScores,
+        saved: KnownScores,
+        earlier: EarlierRuns,
     ) -> None:
         self.options = options
         self.announcer = announcer
@@ -83,7 +88,8 @@ class Run:
         self._layers: Sequence[Layer] = adapter.layers()
         self._space = space
         self._left_out = left_out
-        self._known = known
+        self._known = KnownCells(saved, earlier)
+        self._earlier = earlier
         self._evaluator = Evaluator(adapter, announcer, options.eval_callback)
         self._evaluations = 0
 
@@ -125,10 +131,13 @@ class Run:
 
         Raises:
             EvaluationError: If it has no score, or none a second time.
+            ResultsDirError: If it is another than that of the run which this one goes on from.
         """
         self.stage = "baseline"
         alike = not isinstance(self.options.selection, ManualSelection) and self.options.full_eval_callback is None
-        return self._evaluator.score_baseline(*self._full_evaluation, twice=alike)
+        baseline = self._evaluator.score_baseline(*self._full_evaluation, twice=alike)
+        self._earlier.refuse_other_baseline(baseline)
+        return baseline.score
 
     @property
     def _full_evaluation(self) -> tuple[EvalCallback, str]:
@@ -150,14 +159,17 @@ class Run:
         if not any(cells.values()):
             return
         self.stage = "exploration"
-        scores = {cell: self._known_score(cell) for cell in exploration.coarse_first(table.variants)}
-        known = [cell for cell, score in scores.items() if score is not None]
-        unknown = [cell for cell, score in scores.items() if score is None]
+        asked = exploration.coarse_first(table.variants)
+        if self.options.shard is not None:
+            asked = exploration.share(asked, *self.options.shard)
+        outcomes = {cell: self._known.outcomes(cell) for cell in asked}
+        known = [cell for cell in asked if outcomes[cell]]
+        unknown = [cell for cell in asked if not outcomes[cell]]
         self.announcer.announce(
             ExplorationStarted(
                 layers=tuple(table.variants),
                 candidates=table.ratios,
-                total=sum(map(len, cells.values())),
+                total=sum(len(cell.variant.ratios) for cell in asked),
                 reused=sum(len(cell.variant.ratios) for cell in known),
                 evaluations=len(unknown),
                 cells=cells,
@@ -166,47 +178,34 @@ class Run:
             )
         )
         for cell in known:
-            self._announce_cell(table, cell, Outcome(scores[cell]), reused=True)
-        self._note_other_ranks(unknown)
-
-        def evaluate(cell: Cell) -> Outcome:
-            return self._evaluator.evaluate(
-                lambda: self._adapter.swapped(cell.layer, prepared.at(cell.layer, cell.variant.rank))
-            )
-
-        self._evaluations = len(unknown)
-        stop_at_first = self.options.on_eval_error == "raise"
-        for cell, outcome in exploration.explore(unknown, evaluate, stop_at_first_failure=stop_at_first):
-            self._announce_cell(table, cell, outcome, reused=False)
-        self._warn_of_direction(table)
-
-    def _known_score(self, cell: Cell) -> float | None:
-        return next(iter(self._known_row(cell).values()), None)
-
-    def _known_row(self, cell: Cell) -> dict[float, float]:
-        """The known scores of a cell's ratios that are of its rank, or of one that was not recorded."""
-        row, ranks = self._known.get(cell.layer, {}), (None, cell.variant.rank)
-        return {ratio: row[ratio].score for ratio in cell.variant.ratios if ratio in row and row[ratio].rank in ranks}
-
-    def _note_other_ranks(self, unknown: Sequence[Cell]) -> None:
-        others = sum(ratio in self._known.get(cell.layer, {}) for cell in unknown for ratio in cell.variant.ratios)
+            self._announce_cell(table, cell, outcomes[cell], reused=True)
+        others = sum(map(self._known.of_other_ranks, unknown))
         if others:
             self.announcer.note(
                 f"saved_eval_scores has {others} scores of other ranks than the ratios stand for here, as costs or "
                 "multiplicity differ; these cells are evaluated"
             )
 
-    def _announce_cell(self, table: ScoreTable, cell: Cell, outcome: Outcome, *, reused: bool) -> None:
+        def evaluate(cell: Cell) -> Outcome:
+            return self._evaluator.evaluate(
+                lambda: self._adapter.swapped(cell.layer, prepared.at(cell.layer, cell.variant.rank))
+            )
+
+        self._evaluations = len(unknown) + sum(map(self._known.is_evaluated, known))
+        stop_at_first = self.options.on_eval_error == "raise"
+        for cell, outcome in exploration.explore(unknown, evaluate, stop_at_first_failure=stop_at_first):
+            self._announce_cell(table, cell, dict.fromkeys(cell.variant.ratios, outcome), reused=False)
+        self._warn_of_direction(table)
+
+    def _announce_cell(self, table: ScoreTable, cell: Cell, outcomes: Mapping[float, Outcome], *, reused: bool) -> None:
         layer, variant = table.layers[cell.layer], cell.variant
-        saved = self._known_row(cell) if reused else {}
-        for number, ratio in enumerate(variant.ratios):
-            score = saved.get(ratio, outcome.score)
-            table.record(cell.layer, ratio, score)
+        for number, (ratio, outcome) in enumerate(outcomes.items()):
+            table.record(cell.layer, ratio, outcome.score)
             self.announcer.announce(
                 EvalScored(
                     layer=cell.layer,
                     comp_ratio=ratio,
-                    score=score,
+                    score=outcome.score,
                     rank=variant.rank,
                     achieved_comp_ratio=statistics.achieved_ratio(layer, variant, table.metric),
                     macs=per_sample(variant.cost.macs, layer.samples),
@@ -258,6 +257,22 @@ class Run:
         )
         return decision
 
+    def finish_shard(self, table: ScoreTable, baseline: float) -> result.CompressionResult:
+        """End a run that explored its share of the cells."""
+        self.stage = "evaluation"
+        self._evaluator.note_changes(thorough=True)
+        nothing = Decision({}, {})
+        stats = self._stats(table, nothing, baseline, math.nan)
+        finished = result.CompressionResult(
+            model=None, stats=stats, eval_scores=table.frame(), comp_ratios={}, skipped=dict(self.skipped), splits={}
+        )
+        self.announcer.announce(AnalysisFinished(baseline_score=baseline, notes=self.announcer.notes))
+        return finished
+
+    def known_probe(self, decision: Decision) -> Outcome | None:
+        """What an earlier run measured for these ranks."""
+        return self._known.probe({name: variant.rank for name, variant in decision.variants.items()})
+
     def measure(self, decision: Decision, prepared: PreparedLayers) -> Outcome:
         """Evaluate a copy of the model with these ratios as the cells are evaluated."""
         build = self._adapter.begin_build()
@@ -303,14 +318,7 @@ class Run:
         score = evaluator.required(outcome, "the compressed model cannot be evaluated")
         self._warn_of_optimism(baseline, score)
         self._evaluator.note_changes(thorough=True)
-        stats = statistics.CompressionStats(
-            baseline_score=baseline,
-            compressed_score=score,
-            mac_ratio=statistics.model_ratio(self._layers, decision, MAC),
-            memory_ratio=statistics.model_ratio(self._layers, decision, MEMORY),
-            cost_ratio=statistics.model_ratio(self._layers, decision, table.metric),
-            layers=statistics.layer_stats(self._layers, decision, table.metric),
-        )
+        stats = self._stats(table, decision, baseline, score)
         finished = result.CompressionResult(
             model=model,
             stats=stats,
@@ -330,6 +338,18 @@ class Run:
             )
         )
         return finished
+
+    def _stats(
+        self, table: ScoreTable, decision: Decision, baseline: float, score: float
+    ) -> statistics.CompressionStats:
+        return statistics.CompressionStats(
+            baseline_score=baseline,
+            compressed_score=score,
+            mac_ratio=statistics.model_ratio(self._layers, decision, MAC),
+            memory_ratio=statistics.model_ratio(self._layers, decision, MEMORY),
+            cost_ratio=statistics.model_ratio(self._layers, decision, table.metric),
+            layers=statistics.layer_stats(self._layers, decision, table.metric),
+        )
 
     def _save(self, model: Any, splits: Mapping[str, Split]) -> None:
         directory = self.options.reporting.results_dir
@@ -391,8 +411,9 @@ class _Laboratory:
         return decision, statistics.model_ratio(list(self.table.layers.values()), decision, self.table.metric)
 
     def measure(self, target: float, decision: Decision, ratio: float) -> float | None:
-        """Measure the whole model and announce it."""
-        outcome = self.run.measure(decision, self.prepared)
+        """Measure the whole model, unless it was measured before, and announce it."""
+        known = self.run.known_probe(decision)
+        outcome = self.run.measure(decision, self.prepared) if known is None else known
         self.run.announcer.announce(
             ModelProbed(
                 comp_ratios=decision.comp_ratios,
@@ -407,6 +428,7 @@ class _Laboratory:
                 ),
                 seconds=outcome.seconds,
                 error=outcome.error,
+                reused=known is not None,
             )
         )
         return outcome.score

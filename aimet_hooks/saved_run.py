@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aimet_hooks import event_log, recordings
+from aimet_hooks import event_log, log_writer, recordings
 from aimet_hooks.choice_table import ChoiceTable
 from aimet_hooks.errors import RecordingError, ResultsDirError, TargetError, UnknownNameError, UsageError, nearest
 from aimet_hooks.events import ScoreRecorded
@@ -84,7 +84,7 @@ class SavedRun:
     def __init__(self, state: RunState, path: Path) -> None:
         self.state = state
         self._log = path / event_log.FILE_NAME if path.is_dir() else path
-        if state.weight_ranges is not None or state.analyzed is not None:
+        if state.weight_ranges is not None or (state.started and state.started.scheme == "quantization"):
             raise RecordingError(
                 f"{path} is an analysis of quantization, which has no ratios to choose; give a run of compress_model"
             )
@@ -125,7 +125,7 @@ class SavedRun:
         last = max((event.seq for event in recordings.read(self._log)), default=-1)
         event = ScoreRecorded(label=label, score=float(score))
         placed = event.placed(run_id=self.state.run_id, seq=last + 1, time=time.time())
-        event_log.add(self._log, placed)
+        log_writer.add(self._log, placed)
         self.state.apply(placed)
 
     def smallest_within(self, max_drop: float) -> ModelProbed:

@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING
 
 from aimet_hooks import discovery
 from aimet_hooks.announcer import Announcer
-from aimet_hooks.event_log import EventLog
 from aimet_hooks.events import (
     BaselineScored,
     EvalScored,
@@ -37,6 +36,7 @@ from aimet_hooks.events import (
     RunStarted,
 )
 from aimet_hooks.hooks import Hooks
+from aimet_hooks.log_writer import EventLog
 from aimet_hooks.run_settings import RunSettings
 
 if TYPE_CHECKING:

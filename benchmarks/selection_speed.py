@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from aimet_hooks import load_run, selection
-from aimet_hooks.event_log import EventLog
 from aimet_hooks.knapsack import knapsack
+from aimet_hooks.log_writer import EventLog
 from aimet_hooks.selection import Choice
 from tests import page_runs
 

@@ -27,8 +27,8 @@ import onnxruntime
 
 from aimet_hooks import GreedySelection, analyze_sensitivity, compress_model, demo, event_log, load_run
 from aimet_hooks.errors import EvaluationError
-from aimet_hooks.event_log import EventLog
 from aimet_hooks.events import BaselineScored, EvalScored, Event, ModelProbed, RunStarted, SensitivityScored
+from aimet_hooks.log_writer import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable

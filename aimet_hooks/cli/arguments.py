@@ -47,6 +47,19 @@ class CostMetricType(click.ParamType[str]):
         return str(value)
 
 
+class ShardType(click.ParamType[tuple[int, int]]):
+    """A share of the cells as 1/4."""
+
+    name = "i/n"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """The number of the share, and how many there are."""
+        number, _, count = str(value).partition("/")
+        if not (number.isdecimal() and count.isdecimal() and len(count) < 10) or not 0 <= int(number) <= int(count) > 0:
+            self.fail(f"{value!r} is no shard; give i/n, the i-th of n processes, as 1/4", param, ctx)
+        return int(number), int(count)
+
+
 class LayerOptionType(click.ParamType["tuple[str, LayerOptions]"]):
     """What is asked of layers as GLOB:min_comp_ratio=0.5,multiplicity=32,tie=name."""
 
@@ -171,7 +184,8 @@ def run_options(function: F) -> F:
         click.option(
             "--results-dir",
             type=click.Path(path_type=Path),
-            help="Event log, tables and what the run makes; nothing is written without it.",
+            help="Event log, tables and what the run makes; nothing is written without it. "
+            "{time} and {run_name} in it are filled in.",
         ),
         click.option(
             "--on-eval-error",
@@ -211,6 +225,10 @@ def scheme_with(name: str, multiplicity: int) -> SvdScheme:
 
     return SCHEMES[name](multiplicity=multiplicity)
 
+
+resume_option = click.option(
+    "--resume", is_flag=True, help="Take the scores that are in --results-dir; an empty one starts afresh."
+)
 
 console_option = click.option(
     "--console",

@@ -19,7 +19,7 @@ _EXISTING = click.Path(exists=True, path_type=Path)
 @click.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @arguments.evaluation_options(required=True)
-@click.option("-o", "--output", required=True, type=_FILE, metavar="OUT.onnx", help="Where the compressed model goes.")
+@click.option("-o", "--output", type=_FILE, metavar="OUT.onnx", help="Where the compressed model goes.")
 @click.option("--target", type=float, default=0.5, show_default=True, help="Share of the model's cost to keep.")
 @click.option("--max-drop", type=float, help="In its place: the smallest model whose measured score loses no more.")
 @click.option("--probes/--no-probes", default=True, show_default=True,
@@ -31,6 +31,9 @@ _EXISTING = click.Path(exists=True, path_type=Path)
 @click.option("--monotonic-fit", is_flag=True, help="Choose by the isotonic fit of the scores.")
 @arguments.exploration_options
 @click.option("--full-eval", metavar="FUNCTION", help="Evaluates the baseline and the result, as --eval.")
+@click.option("--shard", type=arguments.ShardType(), metavar="i/n",
+              help="Evaluate a share of the cells and stop; 'merge' joins the shares, --resume goes on.")  # fmt: skip
+@arguments.resume_option
 @arguments.run_options
 @arguments.visualization_option
 @arguments.console_option
@@ -40,8 +43,11 @@ def compress(**given: Any) -> None:
     from aimet_hooks.cli import callbacks
     from aimet_hooks.errors import ResultsDirError
 
-    output: Path = given["output"]
-    writable.check(output, "-o")
+    output: Path | None = given["output"]
+    if (output is None) != (given["shard"] is not None):
+        raise click.UsageError("give -o OUT.onnx for the compressed model, or --shard i/n, which makes none")
+    if output is not None:
+        writable.check(output, "-o")
     adapters.require(adapters.ONNX)
     pages.say_live_page(given["visualization_url"])
     result = compress_model(
@@ -63,9 +69,16 @@ def compress(**given: Any) -> None:
         run_name=given["run_name"],
         plugins=list(given["plugins"]) or None,
         console=given["console"],
+        resume=given["resume"],
+        shard=given["shard"],
         session_options=arguments.session_options(given["threads"]),
         providers=list(given["providers"]) or None,
     )
+    if output is None:
+        click.echo(
+            f"The scores are in {given['results_dir']}; `aimet-hooks merge` joins them with those of the others."
+        )
+        return
     from aimet_hooks.adapters.onnx_graph import saving
 
     try:

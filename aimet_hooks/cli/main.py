@@ -17,6 +17,7 @@ from aimet_hooks import __version__
 from aimet_hooks.cli.compress import compress
 from aimet_hooks.cli.demo import demo
 from aimet_hooks.cli.layers import layers
+from aimet_hooks.cli.merge import merge
 from aimet_hooks.cli.plugins import plugins
 from aimet_hooks.cli.quantization import quantization
 from aimet_hooks.cli.select import apply, select
@@ -44,7 +45,7 @@ def commands(*, traceback: bool) -> None:
     del traceback  # taken from the line in main, so that it may stand anywhere
 
 
-for command in (demo, layers, compress, select, apply, quantization, show, serve, plugins):
+for command in (demo, layers, compress, merge, select, apply, quantization, show, serve, plugins):
     commands.add_command(command)
 
 

@@ -39,6 +39,9 @@ def titles(run: RunState) -> list[str]:
         parts.append(_SCHEMES.get(started.scheme, clean(started.scheme)))
     if started.cost_metric:
         parts.append(_aim(run))
+    shard = run.settings.get("shard")
+    if isinstance(shard, tuple):
+        parts.append("shard " + " of ".join(map(str, shard)))
     return parts
 
 

@@ -116,14 +116,14 @@ def analyze_sensitivity(
     if eval_callback is None:
         left_out = _left_out(checked, stored, [layer.name for layer in stored.layers])
         started = _started(checked, example, stored, None)
-        with reporting.opened(checked.reporting, chosen, started.run_name) as announcer:
+        with reporting.opened(checked.reporting, chosen, started) as (announcer, _):
             run = SensitivityRun(options=checked, announcer=announcer, stored=stored, left_out=left_out)
             with reporting.failure_announced(run):
                 return _analyze_ranges(run, started)
     with adapt(model, example, SessionSettings(options=session_options, providers=providers)) as adapter:
         started = _started(checked, example, stored, adapter)
         left_out = _left_out(checked, adapter, list(started.layers))
-        with reporting.opened(checked.reporting, chosen, started.run_name) as announcer:
+        with reporting.opened(checked.reporting, chosen, started) as (announcer, _):
             run = SensitivityRun(options=checked, announcer=announcer, stored=stored, left_out=left_out)
             table = SensitivityTable(run, adapter, eval_callback, has_inputs=example_inputs is not None)
             with reporting.failure_announced(run):

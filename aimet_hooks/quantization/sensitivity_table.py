@@ -115,7 +115,7 @@ class SensitivityTable:
             EvaluationError: If it has no score, or none a second time.
         """
         self._run.stage = "baseline"
-        return self._evaluator.score_baseline(self._callback, "eval_callback")
+        return self._evaluator.score_baseline(self._callback, "eval_callback").score
 
     def fill(self, rows: Sequence[str]) -> None:
         """Announce every cell; the lowest bit width of every layer comes first, as it says most.

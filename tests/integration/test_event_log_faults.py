@@ -96,7 +96,7 @@ LIMITED = """
     [
         ("", ["cannot be written (File too large); the run goes on"]),
         (
-            "from aimet_hooks import event_log; event_log.RETRY_SECONDS = 0.0",
+            "from aimet_hooks import log_writer; log_writer.RETRY_SECONDS = 0.0",
             ["cannot be written (File too large); the run goes on", "can be written again; no event is missing"],
         ),
     ],

@@ -9,9 +9,9 @@ import pytest
 
 from aimet_hooks import event_log, hookimpl
 from aimet_hooks.announcer import Announcer
-from aimet_hooks.event_log import EventLog
 from aimet_hooks.events import BaselineScored, Event, LayerSkipped, Progressed, RunFinished
 from aimet_hooks.hooks import Hooks, Selected
+from aimet_hooks.log_writer import EventLog
 from aimet_hooks.run_settings import RunSettings
 from aimet_hooks.testing import RecordingPlugin, finished_run
 

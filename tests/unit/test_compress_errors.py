@@ -188,7 +188,16 @@ def wrong_arguments() -> list[tuple[dict[str, Any], str]]:
         ({"direction": "down"}, "direction is 'down'; give one of 'maximize', 'minimize'"),
         ({"plugins": ["bookeh"]}, "plugin 'bookeh' is not installed"),
         ({"plugin_options": {"bookeh": {}}}, "plugin_options has 'bookeh', which is no plugin"),
-        ({"resume": True}, "resume=True arrives later"),
+        ({"resume": True, "results_dir": None}, "resume=True with results_dir None has nothing to go on with"),
+        (
+            {"resume": True, "results_dir": "a/{time}"},
+            "results_dir 'a/{time}' has nothing to go on with",
+        ),
+        ({"resume": "yes"}, "resume is 'yes'; give True or False"),
+        ({"shard": (5, 4)}, r"shard is \(5, 4\); give \(i, n\), the i-th of n processes"),
+        ({"shard": "1/4"}, "shard is '1/4'; give"),
+        ({"shard": (1, 4), "results_dir": None}, "shard needs results_dir"),
+        ({"shard": (1, 4), "selection": ManualSelection({"stem": 0.5})}, "a ManualSelection explores nothing"),
         ({"input_shape": (0, 1, 8, 8)}, r"input_shape is \(0, 1, 8, 8\); give positive integers"),
     ]
 
@@ -199,7 +208,7 @@ def test_a_wrong_argument_is_refused_before_anything_is_written_or_evaluated(
 ) -> None:
     callback = Callback()
     with pytest.raises(UsageError, match=message):
-        run(callback, results_dir=tmp_path / "run", **changed)
+        run(callback, **{"results_dir": tmp_path / "run", **changed})
     assert callback.calls == 0
     assert not (tmp_path / "run").exists()
 

@@ -7,6 +7,9 @@ import json
 import logging
 import math
 import os
+import resource
+import shutil
+import time
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -15,10 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from aimet_hooks import event_log
+from aimet_hooks import event_log, log_writer
 from aimet_hooks.errors import RecordingError, ResultsDirError
-from aimet_hooks.event_log import EventLog
 from aimet_hooks.events import BaselineScored, EvalScored, LayerSkipped, RunFailed, RunStarted
+from aimet_hooks.log_writer import EventLog
 from aimet_hooks.testing import SAMPLE_RUNS, finished_run
 
 if TYPE_CHECKING:
@@ -279,55 +282,35 @@ def test_place_of_the_file_in_its_directory_is_on_the_disk(tmp_path: Path, monke
 # -- a bad disk --------------------------------------------------------------------------------------------------------
 
 
-class BadDisk:
-    """Makes the descriptor of a log lead to /dev/full, and back."""
-
-    def __init__(self, path: Path) -> None:
-        (self._descriptor,) = (
-            int(number)
-            for number in (link.name for link in Path("/proc/self/fd").iterdir())
-            if os.path.realpath(f"/proc/self/fd/{number}") == str(path)
-        )
-        self._good = os.dup(self._descriptor)
-
-    def fill(self) -> None:
-        full = os.open("/dev/full", os.O_RDWR)
-        os.dup2(full, self._descriptor)
-        os.close(full)
-
-    def free(self) -> None:
-        os.dup2(self._good, self._descriptor)
-
-    def close(self) -> None:
-        os.close(self._good)
+@contextlib.contextmanager
+def full_disk(log: EventLog) -> Iterator[None]:
+    """A disk that takes no byte more in any file than the log has now: the kernel refuses the write."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log.path.stat().st_size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EventLog]:
-    monkeypatch.setattr(event_log, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(log_writer, "RETRY_SECONDS", 0.0)
     log = EventLog(tmp_path)
     yield log
     with contextlib.suppress(OSError):
         log.close()
 
 
-@pytest.fixture
-def disk(log: EventLog) -> Iterator[BadDisk]:
-    with contextlib.closing(BadDisk(log.path)) as disk:
-        yield disk
-
-
 def test_full_disk_is_said_once_and_the_log_is_whole_again_as_soon_as_there_is_space(
-    log: EventLog, disk: BadDisk, caplog: pytest.LogCaptureFixture
+    log: EventLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     log.append(RUN[0])
-    disk.fill()
-    for event in RUN[1:8]:
-        log.append(event)
+    with full_disk(log):
+        for event in RUN[1:8]:
+            log.append(event)
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
-    assert "cannot be written (No space left on device); the run goes on, its events are kept in memory" in caplog.text
-    assert list(event_log.read(log.path)) == RUN[:1]
-    disk.free()
+    assert "cannot be written (File too large); the run goes on, its events are kept in memory" in caplog.text
     log.append(RUN[8])
     assert list(event_log.read(log.path)) == RUN[:9]
     assert caplog.messages[1:] == [f"{log.path} can be written again; no event is missing"]
@@ -336,57 +319,49 @@ def test_full_disk_is_said_once_and_the_log_is_whole_again_as_soon_as_there_is_s
     assert list(event_log.read(log.path)) == RUN
 
 
-def test_disk_that_is_full_again_is_said_again(log: EventLog, disk: BadDisk, caplog: pytest.LogCaptureFixture) -> None:
+def test_disk_that_is_full_again_is_said_again(log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
     for event in RUN[:4]:
-        disk.fill()
-        log.append(event)
-        disk.free()
+        with full_disk(log):
+            log.append(event)
         log.append(event)
     assert len(caplog.messages) == 8
 
 
-def test_what_was_durable_while_the_disk_was_full_is_synced_when_it_takes_it(
-    log: EventLog, disk: BadDisk, synced: list[int]
-) -> None:
-    disk.fill()
-    log.append(BaselineScored(score=0.5))
-    disk.free()
-    synced.clear()
+def test_what_was_durable_while_the_disk_was_full_is_synced_when_it_takes_it(log: EventLog, synced: list[int]) -> None:
+    with full_disk(log):
+        log.append(BaselineScored(score=0.5))
+        synced.clear()
     log.append(LayerSkipped(layer="conv", reason="grouped"))
     assert synced == [log.path.stat().st_size]
 
 
-def test_end_of_a_run_writes_what_the_disk_did_not_take_before(log: EventLog, disk: BadDisk) -> None:
-    disk.fill()
-    for event in RUN:
-        log.append(event)
-    disk.free()
+def test_end_of_a_run_writes_what_the_disk_did_not_take_before(log: EventLog) -> None:
+    with full_disk(log):
+        for event in RUN:
+            log.append(event)
     log.close()
     assert list(event_log.read(log.path)) == RUN
 
 
 def test_events_that_the_disk_never_takes_are_counted_at_the_end(
-    log: EventLog, disk: BadDisk, caplog: pytest.LogCaptureFixture
+    log: EventLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     log.append(RUN[0])
-    disk.fill()
-    for event in RUN[1:]:
-        log.append(event)
-    log.close()
+    with full_disk(log):
+        for event in RUN[1:]:
+            log.append(event)
+        log.close()
     assert caplog.messages[-1] == f"{log.path} lacks the last {len(RUN) - 1} events: the disk did not take them"
     assert list(event_log.read(log.path)) == RUN[:1]
 
 
-def test_bad_disk_is_tried_again_only_after_a_while(
-    log: EventLog, disk: BadDisk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(event_log, "RETRY_SECONDS", 3600.0)
-    disk.fill()
-    log.append(RUN[0])
-    disk.free()
+def test_bad_disk_is_tried_again_only_after_a_while(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_writer, "RETRY_SECONDS", 3600.0)
+    with full_disk(log):
+        log.append(RUN[0])
     log.append(RUN[1])
     assert log.path.read_bytes() == b""
-    monkeypatch.setattr(event_log, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(log_writer, "RETRY_SECONDS", 0.0)
     log.append(RUN[2])
     assert list(event_log.read(log.path)) == RUN[:3]
 
@@ -411,12 +386,151 @@ def test_line_that_was_written_in_part_is_taken_back_before_it_is_written_again(
     assert list(event_log.read(log.path)) == RUN[:3]
 
 
-def test_file_that_somebody_deletes_is_said(log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
+def others(caplog: pytest.LogCaptureFixture, count: int) -> None:
+    """Wait until so many messages are there."""
+    deadline = time.monotonic() + 10
+    while len(caplog.messages) < count and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(caplog.messages) == count
+
+
+@pytest.mark.parametrize("with_directory", [False, True])
+def test_log_that_somebody_deletes_is_written_anew_within_a_second_and_that_is_said_once(
+    *, with_directory: bool, log: EventLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    for event in RUN[:3]:
+        log.append(event)
+    begin = time.monotonic()
+    if with_directory:
+        shutil.rmtree(log.path.parent)
+    else:
+        log.path.unlink()
+    others(caplog, 1)
+    assert time.monotonic() - begin < 2  # a second, and another for a busy machine
+    assert list(event_log.read(log.path)) == RUN[:3]
+    for event in RUN[3:]:
+        log.append(event)
+    assert list(event_log.read(log.path)) == RUN
+    assert caplog.messages == [f"the event log was deleted while the run wrote to it; all of it is now in {log.path}"]
+    with pytest.raises(ResultsDirError, match="is in use by another process"):
+        EventLog(log.path.parent, resume=True)
+
+
+def test_log_that_another_file_replaces_goes_on_beside_it(log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
     log.append(RUN[0])
+    there = log.path
+    other = there.with_name("other")
+    other.write_text("hello")
+    other.replace(there)
+    log.append(RUN[1])
+    assert there.read_text() == "hello"
+    assert log.path != there
+    assert list(event_log.read(log.path)) == RUN[:2]
+    assert caplog.messages == [
+        f"the event log was replaced by another file while the run wrote to it; all of it is now in {log.path}"
+    ]
+
+
+def test_log_that_is_cut_short_is_said_and_goes_on(log: EventLog, caplog: pytest.LogCaptureFixture) -> None:
+    log.append(RUN[0])
+    size = log.path.stat().st_size
+    log.append(RUN[1])
+    lost = log.path.stat().st_size - size
+    os.truncate(log.path, size)
+    log.append(RUN[2])
+    assert list(event_log.read(log.path)) == [RUN[0], RUN[2]]
+    assert caplog.messages == [f"{log.path} was cut short by another program: its last {lost} bytes are lost"]
+
+
+def test_log_that_is_deleted_at_the_very_end_is_there_all_the_same(log: EventLog) -> None:
+    for event in RUN:
+        log.append(event)
     log.path.unlink()
-    log.append(BaselineScored(score=0.5))
-    log.append(BaselineScored(score=0.5))
-    assert [message.split("; ")[0] for message in caplog.messages] == [f"{log.path} cannot be written (it was deleted)"]
+    log.close()
+    assert list(event_log.read(log.path)) == RUN
+
+
+# -- going on with a log -----------------------------------------------------------------------------------------------
+
+
+def test_resumed_log_is_added_to(tmp_path: Path) -> None:
+    write(tmp_path, RUN)
+    with contextlib.closing(EventLog(tmp_path, resume=True)) as log:
+        assert not log.is_new
+        for event in RUN:
+            log.append(event)
+    assert list(event_log.read(log.path)) == [*RUN, *RUN]
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_absent_or_empty_directory_is_resumed_from_nothing(*, made: bool, tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    if made:
+        directory.mkdir()
+    with contextlib.closing(EventLog(directory, resume=True)) as log:
+        assert log.is_new
+        log.append(RUN[0])
+    assert list(event_log.read(log.path)) == RUN[:1]
+
+
+def test_torn_last_line_is_cut_off_when_the_run_goes_on_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, RUN[:3])
+    path = tmp_path / event_log.FILE_NAME
+    path.write_bytes(path.read_bytes()[:-10])
+    with contextlib.closing(EventLog(tmp_path, resume=True)) as log:
+        log.append(RUN[2])
+    assert list(event_log.read(path)) == RUN[:3]
+    assert "its last line was not finished and is cut off" in caplog.text
+
+
+def test_last_line_that_lacks_only_its_end_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path, RUN[:3])
+    path = tmp_path / event_log.FILE_NAME
+    path.write_bytes(path.read_bytes()[:-1])
+    with contextlib.closing(EventLog(tmp_path, resume=True)) as log:
+        log.append(RUN[3])
+    assert list(event_log.read(path)) == RUN[:4]
+    assert not caplog.messages
+
+
+def test_file_that_is_no_log_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / event_log.FILE_NAME).write_text("my notes")
+    with pytest.raises(ResultsDirError, match="is no event log; choose another directory"):
+        EventLog(tmp_path, resume=True)
+    assert (tmp_path / event_log.FILE_NAME).read_text() == "my notes"
+
+
+def test_second_owner_is_refused_and_the_next_is_not(tmp_path: Path) -> None:
+    with contextlib.closing(EventLog(tmp_path)) as log:
+        log.append(RUN[0])
+        with pytest.raises(ResultsDirError, match=r"is in use by another process; wait for it to end, or choose"):
+            EventLog(tmp_path, resume=True)
+        with pytest.raises(ResultsDirError, match="is in use"):
+            log_writer.refuse_taken(tmp_path)
+    EventLog(tmp_path, resume=True).close()
+
+
+def test_process_that_was_forked_off_neither_keeps_the_log_nor_writes_to_it(tmp_path: Path) -> None:
+    log = EventLog(tmp_path)
+    log.append(RUN[0])
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            log.append(RUN[1])
+            log.close()
+            os.read(reader, 1)
+        finally:
+            os._exit(0)
+    log.close()
+    EventLog(tmp_path, resume=True).close()  # while the child lives
+    os.write(writer, b".")
+    os.waitpid(child, 0)
+    os.close(reader)
+    os.close(writer)
+    assert list(event_log.read(log.path)) == RUN[:1]
 
 
 # -- settings ----------------------------------------------------------------------------------------------------------

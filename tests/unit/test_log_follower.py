@@ -125,7 +125,7 @@ def test_a_log_that_was_truncated_is_followed_from_its_start(tmp_path: Path) -> 
 WRITER = """
 import sys
 from pathlib import Path
-from aimet_hooks.event_log import EventLog
+from aimet_hooks.log_writer import EventLog
 from aimet_hooks.testing.sample_runs import finished_run
 
 log = EventLog(Path(sys.argv[1]))

@@ -12,7 +12,7 @@ import pytest
 from aimet_hooks import GreedySelection, ManualSelection, SpatialSvd, WeightSvd, options, reporting
 from aimet_hooks.errors import UnknownNameError, UsageError
 
-REPORTING = ("visualization_url", "results_dir", "run_name", "plugin_options", "console")
+REPORTING = ("visualization_url", "results_dir", "run_name", "plugin_options", "console", "resume")
 
 
 def score(model: object) -> float:
@@ -31,11 +31,13 @@ def checked(**changed: Any) -> options.Options:
         "direction": "maximize",
         "on_eval_error": "skip",
         "trainer": None,
+        "shard": None,
         "visualization_url": None,
         "results_dir": None,
         "run_name": None,
         "plugin_options": None,
         "console": "auto",
+        "resume": False,
     }
     arguments |= changed
     told = {name: arguments.pop(name) for name in REPORTING}

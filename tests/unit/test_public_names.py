@@ -45,6 +45,8 @@ PUBLIC = [
     "hookimpl",
     "load_compressed",
     "load_run",
+    "Merged",
+    "merge_runs",
     "plan",
     "start_bokeh_server_session",
     "visualize_changes_after_optimization",

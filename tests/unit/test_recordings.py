@@ -14,8 +14,8 @@ import pytest
 
 from aimet_hooks import recordings
 from aimet_hooks.errors import RecordingError
-from aimet_hooks.event_log import EventLog
 from aimet_hooks.events import BaselineScored, EvalScored, ExplorationStarted, RatiosSelected, RunStarted
+from aimet_hooks.log_writer import EventLog
 from aimet_hooks.run_state import RunState
 from aimet_hooks.testing import finished_run
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aimet_hooks import GreedySelection, ManualSelection, SpatialSvd, event_log, recordings
+from aimet_hooks import GreedySelection, ManualSelection, SpatialSvd, log_writer, recordings
 from aimet_hooks.cost import MAC
 from aimet_hooks.errors import RecordingError, TargetError, UnknownNameError, UsageError
 from aimet_hooks.layers import Layer
@@ -132,7 +132,7 @@ def _pickle(path: Path) -> Path:
 
 
 def _log(path: Path) -> Path:
-    log = event_log.EventLog(path / "run")
+    log = log_writer.EventLog(path / "run")
     for event in recordings.read(_json(path)):
         log.append(event)
     log.close()
