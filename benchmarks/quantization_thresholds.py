@@ -1,9 +1,10 @@
 """How the defaults of ``find_problematic_layers`` separate sound layers from broken ones.
 
-Prints, for sound networks, the fewest effective bits of any layer; and for the demo network, whose channels are made
-uneven without changing what it computes (one channel of a layer times f, the next layer's weights for it divided by f),
-what the network loses if that one layer's weights are quantized with one scale. Run it from the repository; it takes
-half a minute::
+Prints, for sound networks, the fewest effective bits of any layer and the largest share of weights that become zero;
+for the demo network, whose channels are made uneven without changing what it computes (one channel of a layer times f,
+the next layer's weights for it divided by f), what the network loses if that one layer's weights are quantized with one
+scale; and what it loses if the smallest weights of one layer, or some of its channels, become zero. Run it from the
+repository; it takes half a minute::
 
     python benchmarks/quantization_thresholds.py
 """
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 BITWIDTHS = (4, 8)
 FACTORS = (1, 2, 4, 8, 16, 40, 100, 300)
+ZEROED = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
+NARROWED = (1 / 16, 1 / 8, 3 / 16, 1 / 4)
 PAIRS = (("block1.conv1", "block1.conv2"), ("block2.conv1", "block2.conv2"), ("fc1", "head"))
 
 
@@ -70,7 +73,8 @@ def print_sound_networks() -> None:
             bits = summary["effective_bits_per_tensor"]
             print(
                 f"{name}, {bitwidth} bits: {bits.min():.2f} effective bits in {bits.idxmin()!r}, the median layer "
-                f"{bits.median():.2f}, widest channel {summary['relative_range'].max():.1f} times the median; "
+                f"{bits.median():.2f}, widest channel {summary['relative_range'].max():.1f} times the median, at most "
+                f"{summary['rounded_to_zero'].max():.2f} of a layer's weights become zero; "
                 f"{len(find_problematic_layers(model, bitwidth=bitwidth))} of {len(bits)} layers listed"
             )
 
@@ -123,10 +127,32 @@ def print_one(stored: Mapping[str, np.ndarray], bitwidth: int, first: str, secon
     )
 
 
+def print_zeroed_demo() -> None:
+    stored = {item.name: numpy_helper.to_array(item) for item in onnx.load(demo.model_path()).graph.initializer}
+    for first, _ in PAIRS:
+        name = f"{first}.weight"
+        sizes = np.abs(stored[name])
+        for share in ZEROED:
+            kept = np.where(sizes > np.quantile(sizes, share), stored[name], 0)
+            print(f"{first}, the smallest {share:.2f} of its weights zero: {accuracy(with_weights({name: kept})):.4f}")
+        for share in NARROWED:
+            scores = list(without_channels(stored, name, share))
+            print(f"{first}, {share:.4f} of its channels zero: {np.mean(scores):.4f} (worst {min(scores):.4f})")
+
+
+def without_channels(stored: Mapping[str, np.ndarray], name: str, share: float) -> Iterator[float]:
+    """The accuracy without the weights of so many channels, for four choices of them."""
+    for seed in range(4):
+        weight = stored[name].copy()
+        weight[np.random.default_rng(seed).permutation(len(weight))[: int(len(weight) * share)]] = 0
+        yield accuracy(with_weights({name: weight}))
+
+
 def main() -> None:
     torch.set_num_threads(1)
     print_sound_networks()
     print_uneven_demo()
+    print_zeroed_demo()
 
 
 if __name__ == "__main__":

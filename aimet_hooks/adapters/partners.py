@@ -4,7 +4,8 @@ Cross-layer equalization (Nagel et al. 2019, "Data-Free Quantization Through Wei
 divides an output channel by s > 0 and multiplies the next layer's input channel by s. The network computes the same if
 every operation f between them acts on each channel alone and f(s * x) = s * f(x). That holds for ReLU, LeakyReLU,
 PReLU, max and average pooling, and dropout in eval mode. It does not hold for batch norm, which subtracts a mean of its
-own (fold it into the layer first), for ReLU6, sigmoids and the like, nor where another branch reads the same channels.
+own (fold it into the layer first), for ReLU6, sigmoids and the like, nor where another branch reads the same channels
+or another place the same weight. What the next layer sums over has to be the very axis of the channels.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from aimet_hooks.adapters.stored_weights import StoredLayer
 
-Effect = Literal["elementwise", "pool", "flatten", "bias", "unknown"]
+Effect = Literal["elementwise", "pool", "flatten", "bias", "end", "unknown"]
 
 _ELEMENTWISE = frozenset({"relu", "leakyrelu", "prelu", "identity", "dropout", "contiguous"})
 _POOLS = frozenset(
@@ -47,13 +48,18 @@ class Reader:
         operation: What it is called in a message, as "MaxPool2d".
         effect: What it does to channels and their scales.
         result: The value that it makes.
-        layer: The layer that it is, None if it is none.
+        layer: The layer that it is, None if it is none or does not multiply the value by its weight.
+        axes: Number of axes that it pools over; None if the value decides.
     """
 
     operation: str
     effect: Effect
     result: str
     layer: StoredLayer | None = None
+    axes: int | None = None
+
+
+NOTHING_FOLLOWS = "no other layer follows"
 
 
 def effect_of(operation: str) -> Effect:
@@ -72,8 +78,10 @@ def partner_of(layer: StoredLayer, result: str, readers: Callable[[str], Sequenc
         result: The value that it makes.
         readers: What reads a value.
     """
-    if layer.shared_with is not None:
-        return Partner(None, f"its weight is shared with {layer.shared_with!r}")
+    if layer.unscalable is not None:
+        return Partner(None, layer.unscalable)
+    if layer.channels.output_axis is None:
+        return Partner(None, "what it gives is not in proportion to its weights: it adds or does something else too")
     value, flattened = result, False
     while True:
         found = readers(value)
@@ -82,26 +90,40 @@ def partner_of(layer: StoredLayer, result: str, readers: Callable[[str], Sequenc
         reader = found[0]
         if reader.layer is not None:
             return _fitting(layer, reader.layer, flattened=flattened)
-        allowed = reader.effect == "elementwise"
-        if not flattened:
-            allowed |= layer.convolution and reader.effect in ("pool", "flatten")
-            allowed |= reader.effect == "bias" and value == result
-        if not allowed:
-            fold = "; fold it into the layer first" if reader.operation.lower().startswith("batchnorm") else ""
-            return Partner(None, f"{reader.operation} lies behind it{fold}")
+        if not _keeps_channels(reader, layer, flattened=flattened, directly=value == result):
+            return Partner(None, _obstacle(reader))
         flattened |= reader.effect == "flatten"
         value = reader.result
 
 
+def _keeps_channels(reader: Reader, layer: StoredLayer, *, flattened: bool, directly: bool) -> bool:
+    if reader.effect == "elementwise":
+        return True
+    if flattened:
+        return False
+    if reader.effect == "bias":
+        return directly
+    fits = reader.axes in (None, layer.channels.spatial)
+    return layer.channels.can_be_pooled and fits and reader.effect in ("pool", "flatten")
+
+
+def _obstacle(reader: Reader) -> str:
+    if reader.effect == "end":
+        return NOTHING_FOLLOWS
+    fold = "; fold it into the layer first" if reader.operation.lower().startswith("batchnorm") else ""
+    return f"{reader.operation} lies behind it{fold}"
+
+
 def _branches(found: Sequence[Reader]) -> str:
     if not found:
-        return "no layer follows"
+        return NOTHING_FOLLOWS
     return f"{len(found)} operations read its output ({', '.join(reader.operation for reader in found[:3])})"
 
 
 def _fitting(layer: StoredLayer, following: StoredLayer, *, flattened: bool) -> Partner:
     """The following layer, if its input channels are the layer's output channels (or blocks of them)."""
-    if following.shared_with is not None:
-        return Partner(None, f"the weight of {following.name!r} is shared with {following.shared_with!r}")
-    meets = layer.convolution == following.convolution if not flattened else not following.convolution
-    return Partner(following.name) if meets else Partner(None, f"{following.name!r} works along another axis")
+    if following.unscalable is not None:
+        return Partner(None, f"{following.name!r} follows, but {following.unscalable}")
+    if not layer.channels.fits(following.channels, flattened=flattened):
+        return Partner(None, f"{following.name!r} does not sum over its output channels")
+    return Partner(following.name)

@@ -16,6 +16,7 @@ from aimet_hooks.adapters import TORCH, framework_of, require
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from aimet_hooks.adapters.channels import Channels
     from aimet_hooks.adapters.partners import Partner
     from aimet_hooks.factorization import Array
 
@@ -28,8 +29,9 @@ class StoredLayer:
         name: Qualified module name (torch) or node name (ONNX), as in ``Adapter.layers``.
         kind: Type of module or operator.
         groups: Groups that input channels are divided into; 1 for a matrix product.
-        convolution: Whether its channels are the second axis of what it gives, not the last.
-        shared_with: Another layer that uses the same weight, None if there is none.
+        channels: Where its channels lie.
+        unscalable: Why its weight cannot be scaled without changing more than what it gives in proportion, as "its
+            weight is shared with 'fc'"; None if it can.
         fixed: Why ``Adapter.reweighted`` cannot give it another weight; None if it can.
         read: Reads the weight, (out, in / groups, *kernel) float32 or float64 on the CPU, (out, in) of a product.
     """
@@ -37,8 +39,8 @@ class StoredLayer:
     name: str
     kind: str
     groups: int
-    convolution: bool
-    shared_with: str | None
+    channels: Channels
+    unscalable: str | None
     read: Callable[[], Array]
     fixed: str | None = None
 

@@ -9,7 +9,7 @@ import numpy as np
 from aimet_hooks.adapters.stored_weights import stored_weights
 from aimet_hooks.quantization.noise import Noise, noise_on
 from aimet_hooks.quantization.quantizer import check_bitwidth, grid, ranges
-from aimet_hooks.quantization.weight_ranges import median_of_widths, relative, select
+from aimet_hooks.quantization.weight_ranges import median_of_others, relative, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from aimet_hooks.adapters.stored_weights import StoredLayer
+    from aimet_hooks.quantization.quantizer import Doubles
 
 DECIBELS_A_BIT = 20 * np.log10(2)
 """A bit more halves the noise's amplitude: 6.02 dB. Evenly spread weights have as many effective bits as the grid."""
 
 COLUMNS = (
-    *("kind", "bitwidth", "channels", "weights", "constant_channels", "non_finite"),
+    *("kind", "bitwidth", "channels", "weights", "constant_channels", "non_finite", "non_finite_channel"),
     *("sqnr_symmetric_per_tensor", "sqnr_asymmetric_per_tensor"),
     *("sqnr_symmetric_per_channel", "sqnr_asymmetric_per_channel"),
     *("effective_bits_per_tensor", "effective_bits_per_channel"),
-    *("widest_channel", "relative_range", "narrow_quarter", "bits_left", "rounded_to_zero"),
+    *("widest_channel", "relative_range", "narrow_quarter", "bits_left"),
+    *("rounded_to_zero", "rounded_to_zero_per_channel"),
 )
 
 
@@ -43,20 +45,22 @@ def summarize_weight_ranges(model: Any, *, layers: Iterable[str] | None = None, 
 
         * ``kind``, ``bitwidth``, ``channels``, ``weights``: what it is;
         * ``constant_channels``: number of channels whose weights are all alike, zeros included;
-        * ``non_finite``: number of weights that are NaN or infinite;
+        * ``non_finite``: number of weights that are NaN or infinite; ``non_finite_channel``: the first channel that
+          holds one, -1 if none does;
         * ``sqnr_symmetric_per_tensor``, ``sqnr_asymmetric_per_tensor``, ``sqnr_symmetric_per_channel``,
           ``sqnr_asymmetric_per_channel``: of the whole layer in dB, at most 200;
         * ``effective_bits_per_tensor``, ``effective_bits_per_channel``: the bits that three quarters of the channels
-          keep at least: the 25th percentile, over the channels that are not all zero, of a channel's symmetric SQNR /
-          6.02 dB, between 0 and the bit width. The SQNR of the whole layer is that of its widest channels, and says
-          nothing of the others;
+          keep at least: of the channels that are not all zero, ordered by their symmetric SQNR / 6.02 dB, between 0 and
+          the bit width, the highest that no more than a quarter fall short of. The SQNR of the whole layer is that of
+          its widest channels, and says nothing of the others;
         * ``widest_channel``: its number; -1 if all are zero or undefined;
-        * ``relative_range``: its range divided by the median range, zero counting as a part of every range, as a
-          quantizer has to cover it (so that a constant channel has a range as well);
-        * ``narrow_quarter``: the median range divided by that which a quarter of the channels do not reach;
-        * ``bits_left``: log2 of the number of codes that the range of the median channel takes on the symmetric grid of
-          the layer's one scale;
-        * ``rounded_to_zero``: share of the weights other than zero which that grid makes zero.
+        * ``relative_range``: its range divided by the median range of the others, zero counting as a part of every
+          range, as a quantizer has to cover it (so that a constant channel has a range as well);
+        * ``narrow_quarter``: the median range divided by that which a quarter of the channels do not exceed;
+        * ``bits_left``: log2 of the number of codes that the median range of the channels other than the widest takes
+          on the symmetric grid of the layer's one scale;
+        * ``rounded_to_zero``: share of the weights other than zero which that grid makes zero;
+          ``rounded_to_zero_per_channel``: the same with a scale a channel.
 
     Raises:
         UsageError: If ``model`` is no model, or ``bitwidth`` is out of range.
@@ -91,9 +95,10 @@ def _summary(layer: StoredLayer, bitwidth: int) -> Mapping[str, Any]:
         return noise_on(grid(*bounds, bitwidth=bitwidth, symmetric=symmetric), rows)
 
     one, each = noise(symmetric=True, per_channel=False), noise(symmetric=True, per_channel=True)
+    finite = np.isfinite(rows).all(axis=1)
     widths = (high / 2 - low / 2)[:, 0]
-    median = median_of_widths(widths)
     proper = widths[widths > 0]
+    widest = int(np.nanargmax(widths)) if proper.size else -1
     return {
         "kind": layer.kind,
         "bitwidth": bitwidth,
@@ -101,21 +106,40 @@ def _summary(layer: StoredLayer, bitwidth: int) -> Mapping[str, Any]:
         "weights": rows.size,
         "constant_channels": int((rows.min(axis=1) == rows.max(axis=1)).sum()),
         "non_finite": int(rows.size - np.isfinite(rows).sum()),
+        "non_finite_channel": -1 if finite.all() else int(finite.argmin()),
         "sqnr_symmetric_per_tensor": one.sqnr_of_layer,
         "sqnr_asymmetric_per_tensor": noise(symmetric=False, per_channel=False).sqnr_of_layer,
         "sqnr_symmetric_per_channel": each.sqnr_of_layer,
         "sqnr_asymmetric_per_channel": noise(symmetric=False, per_channel=True).sqnr_of_layer,
         "effective_bits_per_tensor": effective_bits(one, bitwidth),
         "effective_bits_per_channel": effective_bits(each, bitwidth),
-        "widest_channel": int(np.nanargmax(widths)) if proper.size else -1,
-        "relative_range": float(relative(proper).max()) if proper.size else np.nan,
-        "narrow_quarter": float(median / np.percentile(proper, 25)) if proper.size else np.nan,
-        "bits_left": float(np.log2(1 + 2 * median / one.scale[0])),
-        "rounded_to_zero": float(one.zeroed.sum() / one.nonzero.sum()) if one.nonzero.sum() > 0 else np.nan,
+        "widest_channel": widest,
+        "relative_range": float(relative(widths)[widest]) if proper.size else np.nan,
+        "narrow_quarter": _narrow_quarter(proper),
+        "bits_left": float(np.log2(1 + 2 * median_of_others(widths)[widest] / one.scale[0])),
+        "rounded_to_zero": _share(one),
+        "rounded_to_zero_per_channel": _share(each),
     }
 
 
 def effective_bits(noise: Noise, bitwidth: int) -> float:
     """The bits that three quarters of the channels that are not all zero keep; NaN if a scale is undefined."""
     decibels = noise.sqnr[noise.nonzero != 0]
-    return float(np.percentile(np.clip(decibels / DECIBELS_A_BIT, 0, bitwidth), 25)) if decibels.size else float("nan")
+    return float(_lower_quartile(np.clip(decibels / DECIBELS_A_BIT, 0, bitwidth))) if decibels.size else float("nan")
+
+
+def _lower_quartile(values: Doubles) -> np.float64:
+    """The highest of the values that no more than a quarter are below: with two or three values, the lowest."""
+    return np.percentile(values, 25, method="lower")
+
+
+def _narrow_quarter(widths: Doubles) -> float:
+    with np.errstate(over="ignore"):
+        times = np.median(widths) / _lower_quartile(widths) if widths.size else np.nan
+    return float(times) if np.isfinite(times) else float("nan")
+
+
+def _share(noise: Noise) -> float:
+    """The share of a layer's weights other than zero that become zero."""
+    count = noise.nonzero.sum()
+    return float(noise.zeroed.sum() / count) if count > 0 else float("nan")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aimet_hooks.adapters.stored_weights import stored_weights
 from aimet_hooks.errors import UsageError
+from aimet_hooks.quantization.advice import Limits, cause_of, remedy_for
 from aimet_hooks.quantization.layer_summary import COLUMNS, summary_of
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from aimet_hooks.adapters.partners import Partner
     from aimet_hooks.adapters.stored_weights import StoredWeights
 
-ENOUGH_BITS, MAX_LOST_BITS, WIDE_CHANNEL = 4.0, 3.0, 3.0
-"""Effective bits that are enough, bits that may be lost, from how many times the median range a channel is named."""
+ENOUGH_BITS, MAX_LOST_BITS, MAX_ROUNDED_TO_ZERO, WIDE_CHANNEL = 4.0, 3.0, 0.8, 3.0
+"""Bits that are enough, that may be lost, the share that may become zero, how many times the median range is wide."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +36,9 @@ class ProblematicLayer:
         effective_bits_per_channel: The same with a scale a channel.
         sqnr: Of the whole layer with one symmetric scale, in dB.
         sqnr_per_channel: The same with a scale a channel.
-        channel: Number of its widest channel; None if that is undefined.
-        relative_range: How many times as wide as the median channel that one is.
-        bits_left: log2 of the number of codes that the median channel's range takes.
+        channel: Number of the first channel with a weight that is not finite, else of its widest; None if undefined.
+        relative_range: How many times as wide as the median of the others that one is; NaN if undefined.
+        bits_left: log2 of the number of codes that the median range of the others takes.
         rounded_to_zero: Share of its weights other than zero that become zero.
         partner: The layer to equalize it with, None if none is known.
         cause: One sentence that says what is wrong.
@@ -66,14 +67,16 @@ def find_problematic_layers(
     bitwidth: int = 8,
     enough_bits: float = ENOUGH_BITS,
     max_lost_bits: float = MAX_LOST_BITS,
+    max_rounded_to_zero: float = MAX_ROUNDED_TO_ZERO,
     wide_channel: float = WIDE_CHANNEL,
 ) -> list[ProblematicLayer]:
     """The layers that will break when the network is quantized, the worst first.
 
     A layer is listed if with one symmetric scale for its weights a quarter of its channels keep fewer effective bits
-    than ``enough_bits`` and lose more than ``max_lost_bits``, or keep less than one bit; and if it has weights that are
-    not finite. The fewest bits come first, after the layers that no grid can hold. ``docs/quantization.md`` has the
-    measurements behind the defaults.
+    than ``enough_bits`` and lose more than ``max_lost_bits``, or keep less than one bit; if more than
+    ``max_rounded_to_zero`` of its weights become zero, which its bits do not show where a few weights are far larger
+    than all others; and if it has weights that are not finite. The fewest bits come first, after the layers that no
+    grid can hold. ``docs/quantization.md`` has the measurements behind the defaults.
 
     Args:
         model: A ``torch.nn.Module``, an ``onnx.ModelProto`` or the path of an ``.onnx`` file; nothing is run, but a
@@ -81,7 +84,8 @@ def find_problematic_layers(
         bitwidth: Bits of a quantized weight, from 2 to 16.
         enough_bits: Effective bits that are enough, whatever the bit width; at least 1. A bit is 6.02 dB of SQNR.
         max_lost_bits: Bits that channels may lose, as those of sound layers do; at least 0.
-        wide_channel: From this many times the median range, a channel is named as the cause.
+        max_rounded_to_zero: Share of the weights other than zero that may become zero; from 0 to 1.
+        wide_channel: From this many times the median range of the others, a channel is named as the cause.
 
     Returns:
         The layers, with cause and remedy; none if all is well.
@@ -95,6 +99,8 @@ def find_problematic_layers(
         raise UsageError(f"enough_bits is {enough_bits!r}; give a number of bits of at least 1, as 4")
     if not _is_at_least(max_lost_bits, 0):
         raise UsageError(f"max_lost_bits is {max_lost_bits!r}; give a number of bits of at least 0, as 3")
+    if not _is_at_least(max_rounded_to_zero, 0) or max_rounded_to_zero > 1:
+        raise UsageError(f"max_rounded_to_zero is {max_rounded_to_zero!r}; give a share from 0 to 1, as 0.8")
     if not _is_at_least(wide_channel, 1):
         raise UsageError(f"wide_channel is {wide_channel!r}; give a multiple of the median range of at least 1, as 3")
     stored = stored_weights(model)
@@ -103,6 +109,7 @@ def find_problematic_layers(
         summary_of(stored.layers, bitwidth),
         enough_bits=enough_bits,
         max_lost_bits=max_lost_bits,
+        max_rounded_to_zero=max_rounded_to_zero,
         wide_channel=wide_channel,
     )
 
@@ -117,29 +124,33 @@ def problems_of(
     *,
     enough_bits: float = ENOUGH_BITS,
     max_lost_bits: float = MAX_LOST_BITS,
+    max_rounded_to_zero: float = MAX_ROUNDED_TO_ZERO,
     wide_channel: float = WIDE_CHANNEL,
 ) -> list[ProblematicLayer]:
     """What ``find_problematic_layers`` finds, in a summary of layers at one bit width."""
     if summary.empty:
         return []
     bitwidth = int(summary["bitwidth"].iloc[0])
+    limits = Limits(
+        least_bits=min(enough_bits, max(1.0, bitwidth - max_lost_bits)),
+        wide_channel=wide_channel,
+        max_rounded_to_zero=max_rounded_to_zero,
+    )
     broken = summary["non_finite"] > 0
-    least = min(enough_bits, max(1.0, bitwidth - max_lost_bits))
-    lost = summary["effective_bits_per_tensor"] < least
-    ranked = summary[broken | lost].sort_values("effective_bits_per_tensor", na_position="first", kind="stable")
+    lost = summary["effective_bits_per_tensor"] < limits.least_bits
+    gone = summary["rounded_to_zero"] > limits.max_rounded_to_zero
+    ranked = summary[broken | lost | gone].sort_values("effective_bits_per_tensor", na_position="first", kind="stable")
     if ranked.empty:
         return []
     partners = stored.partners()
     return [
-        _problem(name, dict(zip(COLUMNS, row, strict=True)), partners[name], least, wide_channel)
+        _problem(name, dict(zip(COLUMNS, row, strict=True)), partners[name], limits)
         for name, *row in ranked.itertuples()
     ]
 
 
-def _problem(
-    name: str, row: Mapping[str, Any], partner: Partner, least_bits: float, wide_channel: float
-) -> ProblematicLayer:
-    uneven = bool(row["effective_bits_per_channel"] >= least_bits)
+def _problem(name: str, row: Mapping[str, Any], partner: Partner, limits: Limits) -> ProblematicLayer:
+    channel = row["non_finite_channel"] if row["non_finite"] else row["widest_channel"]
     return ProblematicLayer(
         layer=name,
         kind=row["kind"],
@@ -148,44 +159,11 @@ def _problem(
         effective_bits_per_channel=row["effective_bits_per_channel"],
         sqnr=row["sqnr_symmetric_per_tensor"],
         sqnr_per_channel=row["sqnr_symmetric_per_channel"],
-        channel=row["widest_channel"] if row["widest_channel"] >= 0 else None,
-        relative_range=row["relative_range"],
+        channel=channel if channel >= 0 else None,
+        relative_range=float("nan") if row["non_finite"] else row["relative_range"],
         bits_left=row["bits_left"],
         rounded_to_zero=row["rounded_to_zero"],
         partner=partner.layer,
-        cause=_cause(row, wide_channel, uneven=uneven),
-        remedy=_remedy(row, partner, uneven=uneven),
+        cause=cause_of(row, limits),
+        remedy=remedy_for(row, partner, limits),
     )
-
-
-def _cause(row: Mapping[str, Any], wide_channel: float, *, uneven: bool) -> str:
-    bits = f"quantization to {row['bitwidth']} bits"
-    if row["non_finite"]:
-        return f"{row['non_finite']:,} of its {row['weights']:,} weights are NaN or infinite: it has no scale"
-    if row["relative_range"] >= wide_channel:
-        return (
-            f"channel {row['widest_channel']} is {row['relative_range']:.3g} times as wide as the median channel; "
-            f"per-tensor {bits} leaves {row['bits_left']:.1f} bits for the others"
-        )
-    if uneven and row["narrow_quarter"] >= wide_channel:
-        return (
-            f"a quarter of its channels is {row['narrow_quarter']:.3g} times narrower than the median channel or more; "
-            f"per-tensor {bits} leaves them {row['effective_bits_per_tensor']:.1f} bits or fewer"
-        )
-    return (
-        f"per-tensor {bits} rounds {row['rounded_to_zero']:.0%} of its weights to zero and leaves "
-        f"{row['effective_bits_per_tensor']:.1f} bits or fewer to a quarter of its channels, "
-        f"a scale a channel {row['effective_bits_per_channel']:.1f}"
-    )
-
-
-def _remedy(row: Mapping[str, Any], partner: Partner, *, uneven: bool) -> str:
-    if row["non_finite"]:
-        return "repair these weights, or leave the layer in float"
-    if not uneven:
-        more = "quantize it with more bits, or leave it" if row["bitwidth"] < 16 else "leave it"
-        return f"{more} in float: a scale a channel is not enough"
-    per_channel = f"quantize its weights per channel ({row['effective_bits_per_channel']:.1f} bits)"
-    if partner.layer is None:
-        return f"{per_channel} or with more bits; no partner to equalize it with is known: {partner.reason}"
-    return f"{per_channel}, or equalize it with {partner.layer!r}, which reads its channels"

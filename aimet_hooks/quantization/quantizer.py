@@ -36,6 +36,11 @@ def check_bitwidth(bitwidth: Any) -> int:
     return int(bitwidth)
 
 
+def narrowest_range(bitwidth: int) -> float:
+    """What the largest weight of a symmetric range has to reach, or else the scale is no normal number of float32."""
+    return _SMALLEST_SCALE * float(2 ** (bitwidth - 1) - 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Grid:
     """The values that quantized weights can have: scale * (q - zero_point) for every code lowest <= q <= highest.

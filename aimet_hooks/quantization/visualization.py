@@ -89,9 +89,9 @@ def visualize_relative_weight_ranges_to_identify_problematic_layers(
 ) -> Any:
     """Show how uneven the channels of every layer are, and which layers quantization will break because of it.
 
-    A channel's relative range is its range divided by the median range of its layer (AIMET divides by the smallest one,
-    so that one constant channel hides every other). The page has a box and the outliers of every layer, the table of
-    layers and the plot over channels that ``visualize_weight_ranges`` has.
+    A channel's relative range is its range divided by the median range of its layer's others (AIMET divides by the
+    smallest one, so that one constant channel hides every other). The page has a box and the outliers of every layer,
+    the table of layers and the plot over channels that ``visualize_weight_ranges`` has.
 
     Args:
         model: As for ``visualize_weight_ranges``, like all others.

@@ -36,7 +36,7 @@ def analyze_weight_ranges(
     depthwise and shared ones included. The weights are read as the model stores them: nothing is run, so no example
     input is needed, and the model stays as it is. Batch norms are not folded into weights.
 
-    ``relative_range`` is a channel's range divided by the median of the layer's ranges that are neither zero nor
+    ``relative_range`` is a channel's range divided by the median of the layer's other ranges that are neither zero nor
     undefined. AIMET divides by the smallest range, so that one constant channel hides every outlier of its layer.
 
     Args:
@@ -102,10 +102,19 @@ def select(layers: Sequence[StoredLayer], names: Iterable[str] | None, argument:
     return [layer for layer in layers if layer.name in chosen]
 
 
-def median_of_widths(widths: npt.NDArray[np.float64]) -> float:
-    """The median of the widths that are neither zero nor NaN; NaN if there are none."""
-    proper = widths[np.isfinite(widths) & (widths > 0)]
-    return float(np.median(proper)) if proper.size else float("nan")
+def median_of_others(widths: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """For every width the median of the other ones that are neither zero nor NaN; NaN where there are none."""
+    counted = np.isfinite(widths) & (widths > 0)
+    ordered = np.sort(widths[counted])
+    if ordered.size == 0:
+        return np.full(widths.shape, np.nan)
+    own = np.where(counted, np.searchsorted(ordered, widths), ordered.size)
+    others = ordered.size - counted
+    below, above = (
+        ordered.take(place + (own <= place), mode="clip")  # the width's own place is passed over
+        for place in ((others - 1) // 2, others // 2)
+    )
+    return np.where(others > 0, below / 2 + above / 2, np.nan)
 
 
 def _channels(weight: Array, bitwidth: int, *, per_channel: bool) -> Mapping[str, npt.NDArray[Any]]:
@@ -126,7 +135,10 @@ def _channels(weight: Array, bitwidth: int, *, per_channel: bool) -> Mapping[str
 
 
 def relative(widths: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Widths divided by the median of those that are neither zero nor NaN; NaN where that overflows or is undefined."""
+    """Widths divided by the median of the others that are neither zero nor NaN; NaN where undefined or too large.
+
+    With itself among them, the wider of two could never be twice as wide as the median.
+    """
     with np.errstate(over="ignore"):
-        shares = widths / median_of_widths(widths)
+        shares = widths / median_of_others(widths)
     return np.where(np.isfinite(shares), shares, np.nan)

@@ -1,15 +1,13 @@
-"""What both frameworks promise of stored weights: names, shapes, outputs first, the model untouched, the partners."""
+"""What both frameworks promise of stored weights: names, shapes, outputs first, the model untouched."""
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
-import torch.nn.functional as F
 from onnx import TensorProto, helper
 from torch import nn
 
@@ -26,12 +24,6 @@ from tests.unit.adapters.onnx_networks import adapter_of, array, network, node, 
 
 def weights_of(model: Any) -> dict[str, np.ndarray]:
     return {layer.name: layer.read() for layer in stored_weights(model).layers}
-
-
-def partner_of(model: Any, name: str) -> str:
-    """The partner's name, or why there is none."""
-    found = stored_weights(model).partners()[name]
-    return found.layer or found.reason
 
 
 @pytest.mark.parametrize("framework", ["torch", "onnx"])
@@ -136,108 +128,6 @@ def test_models_that_cannot_be_read_are_refused() -> None:
         stored_weights("missing.onnx")
     with pytest.raises(ModelError, match="on the meta device"):
         stored_weights(nn.Linear(2, 2, device="meta"))
-
-
-class Forward(nn.Module):
-    """Two convolutions, and a forward that the test writes."""
-
-    def __init__(self, forward: Any) -> None:
-        super().__init__()
-        self.a, self.b, self.c = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1), nn.Linear(4, 4)
-        self.norm = nn.BatchNorm2d(4)
-        self.register_buffer("calls", torch.zeros(()))
-        self.how = forward
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.how(self, x)
-
-
-def counting(model: Forward, x: torch.Tensor) -> torch.Tensor:
-    model.calls.add_(1)
-    model.last = x
-    return model.b(F.relu(model.a(x)))
-
-
-@pytest.mark.parametrize(
-    ("forward", "expected"),
-    [
-        (lambda m, x: m.b(F.max_pool2d(F.relu(m.a(x)), 2)), "b"),
-        (lambda m, x: m.b(F.leaky_relu(m.a(x)).relu_()), "b"),
-        (lambda m, x: m.c(torch.flatten(F.adaptive_avg_pool2d(m.a(x), 1), 1)), "c"),
-        (lambda m, x: m.b(F.dropout(m.a(x), training=m.training)), "b"),
-        (counting, "b"),
-        (lambda m, x: m.b(F.relu6(m.a(x))), "relu6 lies behind it"),
-        (lambda m, x: m.b(m.norm(m.a(x))), "BatchNorm2d lies behind it; fold it into the layer first"),
-        (lambda m, x: m.b(m.a(x) + x), "add lies behind it"),
-        (lambda m, x: m.b(m.a(x)) + m.a(x), "the model calls it 2 times as a module"),
-        (lambda m, x: (y := m.a(x)) + m.b(y), "2 operations read its output (Conv2d, add)"),
-        (lambda m, x: m.c(m.a(x)), "'c' works along another axis"),
-        (lambda m, x: m.c(torch.flatten(m.a(x))), "flatten lies behind it"),
-        (lambda m, x: m.a(x), "the model's output lies behind it"),
-        (lambda m, x: m.b(x), "torch.fx does not see the model call it as a module"),
-        (
-            lambda m, x: m.b(m.a(x)) if x.sum() > 0 else x,
-            "torch.fx cannot trace the model: TraceError: symbolically traced",
-        ),
-    ],
-)
-def test_partners_in_torch_are_found_without_a_trace_in_the_model(forward: Any, expected: str) -> None:
-    model = Forward(forward)
-    before = [(module, dict(vars(module)), copy.copy(module._buffers)) for module in model.modules()]
-    state = torch.get_rng_state()
-    assert partner_of(model, "a").startswith(expected)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert model.calls == 0
-    for module, attributes, buffers in before:
-        assert vars(module) == attributes
-        assert module._buffers == buffers
-
-
-def test_shared_weights_have_no_partner() -> None:
-    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
-    model[4].weight = model[2].weight
-    assert partner_of(model, "2") == "its weight is shared with '4'"
-    assert partner_of(model, "0") == "the weight of '2' is shared with '4'"
-
-
-@pytest.mark.parametrize(
-    ("between", "expected"),
-    [
-        ([node("LeakyRelu", "a", "b", alpha=0.1), node("PRelu", "b s", "c")], "second"),
-        ([node("AveragePool", "a", "b", kernel_shape=[2, 2]), node("Identity", "b", "c")], "second"),
-        ([node("Add", "a s", "b"), node("Relu", "b", "c")], "second"),
-        ([node("Relu", "a", "b"), node("Add", "b s", "c")], "Add lies behind it"),
-        ([node("Clip", "a", "c")], "Clip lies behind it"),
-        ([node("Add", "a x", "c")], "Add lies behind it"),
-        ([node("Relu", "a", "c"), node("Neg", "a", "z")], "2 operations read its output (Relu, Neg)"),
-    ],
-)
-def test_partners_in_onnx(between: list[onnx.NodeProto], expected: str) -> None:
-    nodes = [node("Conv", "x w1", "a", "first"), *between, node("Conv", "c w2", "y", "second")]
-    weights = {"w1": array(4, 4, 1, 1), "w2": array(4, 4, 1, 1), "s": array(4, 1, 1)}
-    assert partner_of(network(nodes, weights), "first") == expected
-
-
-def test_equalizing_partners_changes_no_output() -> None:
-    nodes = [
-        node("Conv", "x w1", "a", "first"),
-        node("PRelu", "a s", "b"),
-        node("MaxPool", "b", "c", kernel_shape=[2, 2], strides=[2, 2]),
-        node("Conv", "c w2", "d", "depthwise", group=4),
-        node("AveragePool", "d", "e", kernel_shape=[2, 2], pads=[1, 1, 1, 1]),
-        node("Flatten", "e", "f"),
-        node("Gemm", "f w3", "y", "fc"),
-    ]
-    weights = {"w1": array(4, 4, 1, 1), "s": array(4, 1, 1), "w2": array(4, 1, 1, 1), "w3": array(4 * 9 * 9, 3)}
-    inputs = {"x": (1, 4, 16, 16)}
-    model = network(nodes, weights, inputs=inputs)
-    assert (partner_of(model, "first"), partner_of(model, "depthwise")) == ("depthwise", "fc")
-    scaled = {name: values.copy() for name, values in weights.items()}
-    scaled["w1"][1] *= 40
-    scaled["w2"][1] *= np.float32(3 / 40)
-    scaled["w3"][81:162] /= 3
-    x = {"x": array(*inputs["x"])}
-    np.testing.assert_allclose(run(network(nodes, scaled, inputs=inputs), x), run(model, x), rtol=1e-4, atol=1e-4)
 
 
 # -- another weight in one layer ---------------------------------------------------------------------------------------
@@ -346,21 +236,3 @@ def test_computed_torch_weights_cannot_be_others_and_attention_can() -> None:
         assert not np.array_equal(own, other)
         assert adapter.layer_output("unused") is None
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
-
-
-def test_what_a_traced_forward_puts_into_lists_and_dicts_is_taken_out_again() -> None:
-    class Counting(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.second = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)
-            self.calls, self.cache, self.seen = [0], {"before": 1}, {2}
-
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            self.calls[0] += 1
-            self.cache["images"] = images
-            self.seen.add(3)
-            return self.second(self.first(images))
-
-    model = Counting()
-    assert stored_weights(model).partners()["first"].layer == "second"
-    assert (model.calls, model.cache, model.seen) == ([0], {"before": 1}, {2})

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto, TensorProto
 
 _NOT_REPEATABLE = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli")
-_OUTPUT = "the graph's output"
+OUTPUT = "the graph's output"
 
 
 class GraphIndex:
@@ -32,6 +32,7 @@ class GraphIndex:
         self._tensors = {tensor.name: tensor for tensor in graph.initializer}
         self.inputs = {value.name for value in graph.input} - self._tensors.keys()
         self._producers: dict[str, NodeProto] = {}
+        self._makers: dict[str, str] = {}
         self._origins: dict[str, str] = {}
         self._carriers: dict[str, list[int]] = defaultdict(list)
         self._users: dict[str, list[str]] = defaultdict(list)
@@ -41,7 +42,7 @@ class GraphIndex:
         for place, node in enumerate(graph.node):
             self._add(place, node)
         for value in graph.output:
-            self._users[self.origin(value.name)].append(_OUTPUT)
+            self._users[self.origin(value.name)].append(OUTPUT)
 
     def origin(self, value: str) -> str:
         """The value that this one carries: itself, or what Identity nodes pass on."""
@@ -58,6 +59,10 @@ class GraphIndex:
     def producer(self, value: str) -> NodeProto | None:
         """The node that makes what a value carries, None for inputs and initializers."""
         return self._producers.get(self.origin(value))
+
+    def maker(self, value: str) -> str:
+        """Name of the node that makes what a value carries, empty for inputs and initializers."""
+        return self._makers.get(self.origin(value), "")
 
     def users(self, value: str) -> list[str]:
         """Names of the nodes that read what a value carries, once for each time; an output of the graph is one too."""
@@ -81,6 +86,7 @@ class GraphIndex:
 
     def _add_reader(self, place: int, node: NodeProto) -> None:
         self._producers.update(dict.fromkeys(node.output, node))
+        self._makers.update(dict.fromkeys(node.output, self.names[place]))
         tensor = constant_tensor(node)
         if tensor is not None:
             self._tensors[node.output[0]] = tensor

@@ -10,6 +10,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from aimet_hooks.adapters.onnx_graph import external_data
 from aimet_hooks.adapters.onnx_graph.graph_index import GraphIndex
+from aimet_hooks.adapters.onnx_graph.node_channels import channels_of
 from aimet_hooks.adapters.onnx_graph.partners import partners
 from aimet_hooks.adapters.onnx_graph.reading import name_of, read
 from aimet_hooks.adapters.onnx_graph.stored_node import StoredNode, stored_nodes
@@ -56,9 +57,7 @@ class OnnxWeights:
 
     def partners(self) -> Mapping[str, Partner]:
         """From the edges of the graph."""
-        return partners(
-            self._model.graph, self._index, self.layers, {name: node.place for name, node in self._nodes.items()}
-        )
+        return partners(self._model.graph, self._index, self.layers, self._nodes)
 
     def output(self, layer: str) -> str:
         """The value that a layer makes."""
@@ -79,15 +78,24 @@ class OnnxWeights:
         return node, numpy_helper.from_array(np.ascontiguousarray(values), name)
 
     def _layer(self, found: StoredNode) -> StoredLayer:
-        others = (user for user in self._index.users(found.value) if user != found.name)
+        other = self._other_reader(found)
         return StoredLayer(
             name=found.name,
             kind=found.node.op_type,
             groups=found.groups,
-            convolution=found.is_convolution,
-            shared_with=next(others, None),
+            channels=channels_of(found, self._index),
+            unscalable=None if other is None else f"its weight is shared with {other!r}",
             read=partial(_read, found, self._tensors.get(found.origin, found.tensor), self._base),
         )
+
+    def _other_reader(self, found: StoredNode) -> str | None:
+        """What else reads a layer's weight, as the layer does or as it is stored."""
+        others = list(self._index.users(found.value))
+        others.remove(found.name)
+        if found.turning is not None:
+            others += self._index.users(found.origin)
+            others.remove(self._index.maker(found.value))
+        return next(iter(others), None)
 
 
 def _header(tensor: TensorProto) -> TensorProto:

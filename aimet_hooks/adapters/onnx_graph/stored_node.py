@@ -54,13 +54,18 @@ class StoredNode:
 
     @property
     def is_convolution(self) -> bool:
-        """Whether channels are the second axis of what the node gives."""
+        """Whether it is none of the products."""
         return self.node.op_type in CONVOLUTIONS
 
     @property
     def is_left(self) -> bool:
         """Whether the weight is the first input, as only that of a product can be."""
         return bool(self.value == self.node.input[0])
+
+    @property
+    def data(self) -> str:
+        """The input that is multiplied by the weight."""
+        return str(self.node.input[1 if self.is_left else 0])
 
     def outputs_first(self, stored: Array) -> Array:
         """The weight (out, in / groups, *kernel), or (out, ..., in) of a product, from the values of ``tensor``."""
@@ -71,7 +76,7 @@ class StoredNode:
             return values
         if values.ndim == 1:
             return values[np.newaxis]
-        first: Array = np.moveaxis(values, self._axes, (0, -1))
+        first: Array = np.moveaxis(values, self.axes, (0, -1))
         return first
 
     def as_input(self, weight: Array) -> Array:
@@ -82,11 +87,19 @@ class StoredNode:
             return weight
         if len(self.tensor.dims) == 1:
             return np.squeeze(weight, 0)
-        values: Array = np.moveaxis(weight, (0, -1), self._axes)
+        values: Array = np.moveaxis(weight, (0, -1), self.axes)
         return values
 
     @property
-    def _axes(self) -> tuple[int, int]:
+    def sizes(self) -> tuple[int, ...]:
+        """The shape of ``value``, turned if it is."""
+        dims = tuple(self.tensor.dims)
+        if self.turning is None:
+            return dims
+        return tuple(dims[axis] for axis in attribute(self.turning, "perm", range(len(dims))[::-1]))
+
+    @property
+    def axes(self) -> tuple[int, int]:
         """The axes of a product's outputs and inputs: outputs are columns of a right operand, rows of a left one."""
         turned = bool(attribute(self.node, "transA" if self.is_left else "transB", 0))
         return (-2, -1) if self.is_left != turned else (-1, -2)

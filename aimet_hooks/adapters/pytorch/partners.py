@@ -3,37 +3,65 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
+import re
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import fx, nn
 
-from aimet_hooks.adapters.partners import Partner, Reader, effect_of, partner_of
+from aimet_hooks.adapters.partners import NOTHING_FOLLOWS, Partner, Reader, effect_of, partner_of
+from aimet_hooks.adapters.pytorch.calls import own_behaviour
 from aimet_hooks.adapters.pytorch.guard import evaluating
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from aimet_hooks.adapters.partners import Effect
+    from aimet_hooks.adapters.pytorch.memory import Owners
     from aimet_hooks.adapters.stored_weights import StoredLayer
 
 
-def partners(root: nn.Module, layers: Sequence[StoredLayer], names: Mapping[int, str]) -> dict[str, Partner]:
+def partners(
+    root: nn.Module, layers: Sequence[StoredLayer], names: Mapping[int, str], weights: Owners
+) -> dict[str, Partner]:
     """The partner of every layer, by name.
 
     Args:
         root: The module.
         layers: Its layers.
         names: The layers' names by the id of their modules.
+        weights: Whose weight a tensor is.
     """
     try:
         with _left_alone(root), evaluating(root):
             graph = _Tracer(names).trace(root)
+            read = {weights.of(tensor) for tensor in _read_tensors(graph, root)}
     except Exception as error:  # forward is the user's code
         text = " ".join(f"{type(error).__name__}: {error}".split())
         return {layer.name: Partner(None, f"torch.fx cannot trace the model: {text}") for layer in layers}
-    trace = _Trace(graph, root, {layer.name: layer for layer in layers}, names)
-    return {layer.name: trace.partner(layer) for layer in layers}
+    known = {layer.name: _unscalable(layer) if layer.name in read else layer for layer in layers}
+    trace = _Trace(graph, root, known, names)
+    return {name: trace.partner(layer) for name, layer in known.items()}
+
+
+def _read_tensors(graph: fx.Graph, root: nn.Module) -> Iterator[torch.Tensor]:
+    """Parameters and other tensors whose values forward itself reads, beside those that its modules read."""
+    for node in graph.nodes:
+        if node.op == "get_attr" and not all(map(_asks_for_its_type, node.users)):
+            value: object = functools.reduce(getattr, str(node.target).split("."), root)
+            if isinstance(value, torch.Tensor):
+                yield value
+
+
+def _asks_for_its_type(node: fx.Node) -> bool:
+    return node.target is getattr and node.args[1] in ("dtype", "device", "shape", "ndim")
+
+
+def _unscalable(layer: StoredLayer) -> StoredLayer:
+    reason = layer.unscalable or "the model reads its weight outside of it as well"
+    return dataclasses.replace(layer, unscalable=reason)
 
 
 class _Trace:
@@ -55,6 +83,8 @@ class _Trace:
     def partner(self, layer: StoredLayer) -> Partner:
         """The layer's partner, or why it has none."""
         calls = self._calls.get(layer.name, [])
+        if self._names.get(id(self._modules[""])) == layer.name:
+            return Partner(None, NOTHING_FOLLOWS)
         if len(calls) != 1:
             return Partner(None, f"the model calls it {len(calls)} times as a module" if calls else _NOT_CALLED)
         found = partner_of(layer, calls[0].name, self._readers)
@@ -70,18 +100,22 @@ class _Trace:
         return [self._reader(user, self._nodes[value]) for user in self._nodes[value].users]
 
     def _reader(self, node: fx.Node, source: fx.Node) -> Reader:
+        if node.op == "output":
+            return Reader("the model's output", "end", node.name)
         layer = self._layer(node)
         operation = self._operation(node)
-        if layer is not None and layer.kind == "MultiheadAttention":
-            return Reader(operation, "unknown", node.name)
+        if layer is not None and isinstance(self._modules[str(node.target)], nn.MultiheadAttention):
+            return Reader(operation, "unknown", node.name)  # which reads several values
         takes_it_first = bool(node.args) and node.args[0] is source
-        return Reader(operation, self._effect(node, operation) if takes_it_first else "unknown", node.name, layer)
+        effect = self._effect(node, operation) if takes_it_first else "unknown"
+        axes = re.search(r"(\d)d$", operation)
+        return Reader(operation, effect, node.name, layer, int(axes[1]) if axes else None)
 
     def _operation(self, node: fx.Node) -> str:
-        if node.op == "output":
-            return "the model's output"
         if node.op == "call_module":
-            return type(self._modules[str(node.target)]).__name__
+            module = self._modules[str(node.target)]
+            own = own_behaviour(module, type(module))
+            return type(module).__name__ + (f" with {own}" if own else "")
         return str(getattr(node.target, "__name__", node.target))
 
     def _effect(self, node: fx.Node, operation: str) -> Effect:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from aimet_hooks.adapters.channels import Channels
+from aimet_hooks.adapters.pytorch.calls import own_behaviour
 from aimet_hooks.adapters.pytorch.guard import check_values
 from aimet_hooks.adapters.pytorch.memory import Owners
 from aimet_hooks.adapters.pytorch.partners import partners
@@ -45,7 +47,7 @@ class TorchWeights:
         check_values(self._root)
         self.model_name = type(self._root).__name__
         self._found = found = list(stored_tensors(self._root))
-        sharing = Owners((item.name, item.tensor) for item in found).sharing()
+        sharing = Owners(_tensors(self._root, found)).sharing()
         self._modules = {id(item.module): item.name for item in found}
         self.layers: Sequence[StoredLayer] = [
             _stored(item, next((other for other in sharing.get(item.name, ()) if other != item.name), None))
@@ -59,7 +61,8 @@ class TorchWeights:
 
     def partners(self) -> Mapping[str, Partner]:
         """From a symbolic trace by torch.fx; the module is afterwards as before."""
-        return partners(self._root, self.layers, self._modules)
+        owners = Owners((item.name, item.tensor) for item in self._found)
+        return partners(self._root, self.layers, self._modules, owners)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,21 @@ class StoredTensor:
         if self.module._parameters.get(self.key) is self.tensor:
             return None
         return "its weight is computed from other parameters (a parametrization, weight_norm or pruning)"
+
+    @property
+    def channels(self) -> Channels:
+        """Where its channels lie."""
+        first, second, *kernel = self.tensor.shape
+        if not isinstance(self.module, _CONVOLUTIONS):
+            return Channels(outputs=first, inputs=second, output_axis=-1, input_axis=-1)
+        groups, turned = self.module.groups, isinstance(self.module, _TRANSPOSED)
+        return Channels(
+            outputs=second * groups if turned else first,
+            inputs=first if turned else second * groups,
+            output_axis=1,
+            input_axis=1,
+            spatial=len(kernel),
+        )
 
     def read(self) -> Array:
         """(out, in / groups, *kernel), float64 for float64, else float32, on the CPU."""
@@ -116,13 +134,24 @@ def stored_tensors(root: nn.Module) -> Iterator[StoredTensor]:
                 yield StoredTensor(name, slot.module, key, weight)
 
 
+def _tensors(root: nn.Module, found: Sequence[StoredTensor]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every parameter and buffer with its name; a layer's weight with that of the layer."""
+    layers = {(id(item.module), item.key): item.name for item in found}
+    for slot in {id(slot.module): slot for slot in slots(root)}.values():
+        for key, tensor in (*slot.module._parameters.items(), *slot.module._buffers.items()):
+            if tensor is not None:
+                yield layers.get((id(slot.module), key), f"{slot.name}.{key}".lstrip(".")), tensor
+
+
 def _stored(found: StoredTensor, shared_with: str | None) -> StoredLayer:
+    shared = None if shared_with is None else f"its weight is shared with {shared_with!r}"
+    own = own_behaviour(found.module, next(kind for kind in _LISTED if isinstance(found.module, kind)))
     return StoredLayer(
         name=found.name,
         kind=kind(found.module),
         groups=getattr(found.module, "groups", 1),
-        convolution=isinstance(found.module, _CONVOLUTIONS),
-        shared_with=shared_with,
+        channels=found.channels,
+        unscalable=found.fixed or shared or (f"it has {own}" if own else None),
         read=found.read,
         fixed=found.fixed,
     )
