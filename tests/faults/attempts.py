@@ -56,6 +56,10 @@ class Attempt:
             self._process.join(0.002)
         return True
 
+    def wait_until_said(self, text: str) -> bool:
+        """Wait until it has said something; False if it ended before."""
+        return self.wait_for(lambda: text in self.said)
+
     def signal(self, number: int) -> None:
         """Send a signal to a process that may have ended."""
         if self._process.exitcode is None:

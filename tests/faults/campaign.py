@@ -108,7 +108,8 @@ class Undisturbed:
         self.cells = {event.score: (event.layer, event.rank) for event in events if isinstance(event, EvalScored)}
         self.table = table(events)
         self.files = results(self.directory)
-        self._counts = Counter(event.name for event in events) | {"progress": len(self.table)}
+        self._counts = Counter(event.name for event in events)
+        self._counts["progress"] = len({layer for layer, _ in self.table})
         self._counts[EVALUATION] = (directory / "2.txt").read_text().count("begins")
         whole = {event.score for event in events if isinstance(event, (BaselineScored, ModelProbed))}
         assert len(self.cells) == len(set(self.table.values())), "two cells have the same score"

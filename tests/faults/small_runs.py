@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,9 +16,10 @@ import pandas as pd  # noqa: F401  # imported here, and so not in every process
 import torch
 from torch import nn
 
-from aimet_hooks import GreedySelection, compress_model, demo
+from aimet_hooks import GreedySelection, cli, compress_model, demo, log_lock
 from aimet_hooks.adapters.onnx_graph import adapter as _onnx  # noqa: F401
 from aimet_hooks.adapters.pytorch import adapter as _torch  # noqa: F401
+from aimet_hooks.event_log import FILE_NAME
 from aimet_hooks.every_event import EveryEvent
 
 if TYPE_CHECKING:
@@ -132,3 +135,41 @@ def killed_at(moment: Moment, framework: Framework, directory: Path, evaluations
     killer = Killer(moment)
     killer.count(START)
     compress(framework, Evaluation(evaluations, killer), results_dir=directory, resume=True, plugins=["file", killer])
+
+
+def interrupted(directory: Path, evaluations: Path) -> None:
+    """Begin or resume a run that somebody interrupts; the process goes on with the model as it was, and without traces.
+
+    Exit codes: 0: it ended before, 130: it was interrupted.
+    """
+    torch.set_num_threads(1)
+    model = network().train()
+    before, code = described(model), 0
+    try:
+        print("ready", flush=True)
+        compress("torch", Evaluation(evaluations, Killer(NEVER)), model=model, results_dir=directory, resume=True)
+    except KeyboardInterrupt:
+        code = 130
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert described(model) == before
+    log_lock.refuse_in_use(directory / FILE_NAME)
+    assert threading.enumerate() == [threading.main_thread()]
+    sys.exit(code)
+
+
+def described(model: nn.Module) -> list[object]:
+    """All of a model that a run might change, to the bit."""
+    modules = [
+        (name, id(module), type(module), module.training, sorted(vars(module)), len(module._forward_hooks))
+        for name, module in model.named_modules()
+    ]
+    tensors = [
+        (name, id(tensor), tensor.requires_grad, tensor.detach().numpy().tobytes())
+        for name, tensor in (*model.named_parameters(), *model.named_buffers())
+    ]
+    return [*modules, *tensors, torch.is_grad_enabled()]
+
+
+def command(*line: str) -> None:
+    """A command line."""
+    sys.exit(cli.main(line))
