@@ -21,6 +21,7 @@ from aimet_hooks.adapters.onnx_graph import adapter as _onnx  # noqa: F401
 from aimet_hooks.adapters.pytorch import adapter as _torch  # noqa: F401
 from aimet_hooks.event_log import FILE_NAME
 from aimet_hooks.every_event import EveryEvent
+from tests.faults.attempts import eventually
 
 if TYPE_CHECKING:
     from aimet_hooks.events import Event
@@ -153,7 +154,7 @@ def interrupted(directory: Path, evaluations: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     assert described(model) == before
     log_lock.refuse_in_use(directory / FILE_NAME)
-    assert threading.enumerate() == [threading.main_thread()]
+    eventually(lambda: threading.enumerate() == [threading.main_thread()])
     sys.exit(code)
 
 
@@ -171,5 +172,8 @@ def described(model: nn.Module) -> list[object]:
 
 
 def command(*line: str) -> None:
-    """A command line."""
-    sys.exit(cli.main(line))
+    """A command line; a signal that comes after it does nothing."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what it is put back to
+    code = cli.main(line)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
