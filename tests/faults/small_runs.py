@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import threading
@@ -177,3 +178,18 @@ def command(*line: str) -> None:
     code = cli.main(line)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code)
+
+
+def without_space(directory: Path, after: int) -> None:
+    """A run that may write no longer files from an evaluation on; its score is printed."""
+
+    def evaluate(model: Any) -> float:
+        evaluations.append(model)
+        if len(evaluations) == after:
+            size = (directory / FILE_NAME).stat().st_size + 100
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        return score_of(model)
+
+    evaluations: list[Any] = []
+    result = compress("torch", evaluate, results_dir=directory)
+    print(f"score {result.stats.compressed_score!r}", flush=True)
