@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
 import sys
 import threading
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import onnxruntime
 import pandas as pd  # noqa: F401  # imported here, and so not in every process
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from aimet_hooks import GreedySelection, cli, compress_model, demo, log_lock
 from aimet_hooks.adapters.onnx_graph import adapter as _onnx  # noqa: F401
@@ -193,3 +195,53 @@ def without_space(directory: Path, after: int) -> None:
     evaluations: list[Any] = []
     result = compress("torch", evaluate, results_dir=directory)
     print(f"score {result.stats.compressed_score!r}", flush=True)
+
+
+def stuck(directory: Path, evaluations: Path, number: int) -> None:
+    """A run one of whose evaluations never ends. Exit code 130: it was interrupted."""
+
+    def evaluate(model: Any) -> float:
+        seen.append(score(model))
+        if len(seen) == number:
+            print("stuck", flush=True)
+            threading.Event().wait()
+        return seen[-1]
+
+    seen: list[float] = []
+    score = Evaluation(evaluations, Killer(NEVER))
+    try:
+        compress("torch", evaluate, results_dir=directory, resume=True)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def leaving_processes(directory: Path) -> None:
+    """A run whose evaluations leave a program and a forked process behind, and another run in the same directory."""
+
+    def evaluate(model: Any) -> float:
+        if not left:
+            left.append(subprocess.Popen(["sleep", "1000"]).pid)
+            child = os.fork()
+            if not child:
+                signal.pause()
+            left.append(child)
+        return score_of(model)
+
+    left: list[int] = []
+    compress("torch", evaluate, results_dir=directory)
+    log_lock.refuse_in_use(directory / FILE_NAME)
+    compress("torch", score_of, results_dir=directory, resume=True)
+    for child in left:
+        assert os.waitpid(child, os.WNOHANG) == (0, 0), "it has ended"
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def with_workers(directory: Path) -> None:
+    """A run whose evaluations read their data by two forked processes."""
+
+    def evaluate(model: Any) -> float:
+        loader = DataLoader(TensorDataset(torch.linspace(-1, 1, 4 * 3 * 8 * 8).reshape(4, 3, 8, 8)), num_workers=2)
+        return float(sum(model(batch).square().mean() for (batch,) in loader))
+
+    compress("torch", evaluate, results_dir=directory, selection=GreedySelection(0.6, num_comp_ratio_candidates=3))
