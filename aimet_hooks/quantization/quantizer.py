@@ -36,6 +36,17 @@ def check_bitwidth(bitwidth: Any) -> int:
     return int(bitwidth)
 
 
+def check_flag(flag: Any, argument: str) -> bool:
+    """``flag`` as a bool.
+
+    Raises:
+        UsageError: If it is neither True nor False; names the argument.
+    """
+    if not isinstance(flag, (bool, np.bool_)):
+        raise UsageError(f"{argument} is {flag!r}; give True or False")
+    return bool(flag)
+
+
 @dataclass(frozen=True, slots=True)
 class Grid:
     """The values that quantized weights can have: scale * (q - zero_point) for every code lowest <= q <= highest.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from aimet_hooks import evaluation, event_log, options
 from aimet_hooks.errors import UnknownNameError, UsageError, nearest
 from aimet_hooks.layers import named
-from aimet_hooks.quantization.quantizer import check_bitwidth, quantize_dequantize
+from aimet_hooks.quantization.quantizer import check_bitwidth, check_flag, quantize_dequantize
 from aimet_hooks.reporting import one_of
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ def check(
     *,
     eval_callback: EvalCallback | None,
     bitwidths: Any,
-    per_channel: bool,
-    symmetric: bool,
+    per_channel: Any,
+    symmetric: Any,
     layers: Any,
     layers_to_ignore: Iterable[Any],
     direction: str,
@@ -95,8 +95,8 @@ def check(
     return SensitivityOptions(
         eval_callback=eval_callback,
         bitwidths=_bitwidths(bitwidths),
-        per_channel=bool(per_channel),
-        symmetric=bool(symmetric),
+        per_channel=check_flag(per_channel, "per_channel"),
+        symmetric=check_flag(symmetric, "symmetric"),
         layers=_names(layers),
         layers_to_ignore=options.listed(layers_to_ignore),
         direction=one_of(direction, options.Direction, "direction"),
