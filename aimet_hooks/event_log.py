@@ -247,16 +247,20 @@ def _last_byte(file: BinaryIO) -> bytes:
     return file.read(1)
 
 
-def refuse_taken(directory: Path) -> None:
+def refuse_taken(directory: Path, *, resumable: bool = True) -> None:
     """Refuse a directory that already holds a log.
 
+    Args:
+        directory: Where a run is to write.
+        resumable: Whether a run of this kind can be continued.
+
     Raises:
-        ResultsDirError: With both ways out.
+        ResultsDirError: With all ways out.
     """
     if os.path.lexists(directory / FILE_NAME):
+        or_continue = ", or continue that run with resume=True" if resumable else ""
         raise ResultsDirError(
-            f"results_dir {str(directory)!r} already holds a run; choose another directory, "
-            "or continue that run with resume=True"
+            f"results_dir {str(directory)!r} already holds a run; choose another directory{or_continue}"
         )
 
 

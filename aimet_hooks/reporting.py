@@ -25,13 +25,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reporting:
-    """What one run shows and writes, checked. ``compress_model`` documents each."""
+    """What one run shows and writes, checked. ``compress_model`` documents each.
+
+    Attributes:
+        resumable: Whether a run of this kind can be continued in its ``results_dir``.
+    """
 
     visualization_url: str | None
     results_dir: Path | None
     run_name: str | None
     plugin_options: Mapping[str, Mapping[str, Any]]
     console: ConsoleMode
+    resumable: bool = True
 
     def describe(self) -> dict[str, Any]:
         """What the first event records of it."""
@@ -50,7 +55,7 @@ class Reporting:
             UsageError: If a plugin is not valid.
         """
         if self.results_dir is not None:
-            refuse_taken(self.results_dir)
+            refuse_taken(self.results_dir, resumable=self.resumable)
         chosen = discovery.select(wanted)
         known = {name for name, _ in chosen} | (set(discovery.find()) if self.plugin_options else set())
         for name in self.plugin_options:
@@ -66,6 +71,7 @@ def check(
     run_name: str | None,
     plugin_options: Mapping[str, Mapping[str, Any]] | None,
     console: str,
+    resumable: bool = True,
 ) -> Reporting:
     """Check the arguments.
 
@@ -78,6 +84,7 @@ def check(
         run_name=_text(run_name, "run_name", "digits at half the MACs"),
         plugin_options=_by_plugin(plugin_options),
         console=one_of(console, ConsoleMode, "console"),
+        resumable=resumable,
     )
 
 

@@ -108,6 +108,7 @@ def analyze_sensitivity(
             run_name=run_name,
             plugin_options=plugin_options,
             console=console,
+            resumable=False,
         ),
     )
     example = options.example_input(input_shape, example_inputs)

@@ -281,7 +281,7 @@ def test_log_and_files_are_those_of_the_run(tmp_path: Path) -> None:
     ranges = json.loads((tmp_path / "run" / "weight_ranges.json").read_text("utf-8"))
     assert ranges["bitwidth"] == 8
     assert set(ranges["layers"]) == {"conv", "depthwise", "up", "norm", "fc", "gru"} - {"gru"}
-    with pytest.raises(ResultsDirError, match="already holds a run"):
+    with pytest.raises(ResultsDirError, match=r"already holds a run; choose another directory$"):
         analyzed(model, Distance(model), results_dir=tmp_path / "run")
 
 
@@ -343,6 +343,8 @@ def test_layer_with_weights_that_are_not_finite_is_skipped_and_among_the_problem
         ({"direction": "up"}, "direction is 'up'; give one of 'maximize', 'minimize'"),
         ({"on_eval_error": "no"}, "on_eval_error is 'no'"),
         ({"console": "no"}, "console is 'no'"),
+        ({"per_channel": "no"}, "^per_channel is 'no'; give True or False$"),
+        ({"symmetric": None}, "^symmetric is None; give True or False$"),
         ({"input_shape": None}, "a torch model does not tell its input"),
         ({"session_options": quiet()}, "session_options and providers are for ONNX models"),
     ],

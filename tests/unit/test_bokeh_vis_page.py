@@ -15,6 +15,7 @@ from bokeh.models.annotations import BoxAnnotation
 from bokeh.models.widgets.markups import Div
 
 from aimet_hooks import recordings
+from aimet_hooks.events import LayerSkipped
 from aimet_hooks.run_state import RunState
 from aimet_hooks.testing.sample_runs import (
     SAMPLE_RUNS,
@@ -239,7 +240,8 @@ def test_a_finished_run_says_what_came_of_it() -> None:
 def test_a_waiting_page_says_how_a_run_is_started() -> None:
     page = pages.build()
     text = shown(page)["header"]
-    assert "visualization_url" in text
+    assert "compress_model(model, eval_callback, ..., visualization_url=" in text
+    assert "analyze_sensitivity(model, eval_callback, ..., visualization_url=" in text
     page.draw(RunState(), OURS)
     assert shown(page)["header"] == text
 
@@ -400,4 +402,12 @@ def test_the_weights_of_layers_that_will_break_come_first_with_cause_and_remedy(
     assert "2 layers will break" in found["weight_bits_heading"]
     assert visible(page, "weight_bits")
     assert not visible(page, "table")
+    assert visible(page, "skipped_layers")
     assert not visible(drawn(finished_run()), "weight_bits")
+
+
+def test_an_analysis_that_skips_nothing_has_no_card_for_it() -> None:
+    page = drawn([event for event in weight_ranges_run() if not isinstance(event, LayerSkipped)])
+    assert not visible(page, "skipped_layers")
+    compressed = drawn([event for event in finished_run() if not isinstance(event, LayerSkipped)])
+    assert visible(compressed, "skipped_layers")
