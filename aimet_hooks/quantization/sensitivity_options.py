@@ -105,6 +105,25 @@ def check(
     )
 
 
+def refuse_unused(options: SensitivityOptions, input_shape: object) -> None:
+    """Refuse what says how the model is run, or how its weights are rounded, where neither is done.
+
+    Raises:
+        UsageError: Names the argument.
+    """
+    given = {
+        "per_channel=True": options.per_channel,
+        "symmetric=False": not options.symmetric,
+        "input_shape": input_shape is not None,
+    }
+    for argument, is_given in given.items():
+        if is_given:
+            raise UsageError(
+                f"{argument} changes nothing, as without eval_callback and example_inputs only the ranges of the "
+                "weights are analyzed, for every kind of scale; give one of the two, or leave it out"
+            )
+
+
 def _bitwidths(given: Any) -> tuple[int, ...]:
     values = () if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
     if not values:

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from bokeh_vis.parts import Parts
 
 CARD, SOURCE, TABLE, HEADING = "weight_bits", "weight_bits_rows", "weight_bits_table", "weight_bits_heading"
+SQNR_COLUMN = 7
 ROWS_SEEN, MOST_PROBLEMS = 14, 8
-FIELDS = ("number", "layer", "weights", "weights_text", "bits", "bits_bar", "bits_each", "widest", "zeroed", "what")
+FIELDS = (
+    *("number", "layer", "weights", "weights_text", "bits", "bits_bar", "bits_each", "widest", "zeroed"),
+    *("sqnr", "what"),
+)
 BITS = (
     f'<% if (value !== null) {{ %><div class="share">{tables.bar("bits_bar")}<b><%- value.toFixed(1) %></b></div>'
     "<% } %>"
@@ -48,6 +52,7 @@ def build(sheet: InlineStyleSheet) -> Column:
             tables.column("bits_each", "per channel", 90, PLAIN_BITS),
             tables.column("widest", "widest channel", 120),
             tables.column("zeroed", "to zero", 64, PERCENT),
+            tables.column("sqnr", "output SQNR", 130),
             tables.column("what", "cause and remedy", 460),
         ],
         sheet,
@@ -87,19 +92,21 @@ class WeightBits:
         self._drawn = True
         found = run.weight_ranges
         self._card.visible = self._table.visible = found is not None
-        rows = [] if found is None else list(_rows(found))
+        rows = [] if found is None else list(_rows(found, run))
+        self._table.columns[SQNR_COLUMN].visible = bool(run.output_sqnr)
         self._source.data = {field: [row[field] for row in rows] for field in FIELDS}
         self._table.height = tables.height(len(rows), ROWS_SEEN)
         self._heading.text = "" if found is None else _words(found)
 
 
-def _rows(found: WeightRangesAnalyzed) -> Iterator[dict[str, Any]]:
+def _rows(found: WeightRangesAnalyzed, run: RunState) -> Iterator[dict[str, Any]]:
     """Those that will break, the worst first, then the others in the order of the network."""
     problems = {str(problem.get("layer")): problem for problem in found.problems}
     numbers = {layer: number for number, layer in enumerate(found.layers, start=1)}
     order = [layer for layer in problems if layer in found.layers]
     for layer in [*order, *(layer for layer in found.layers if layer not in problems)]:
-        yield _row(numbers[layer], layer, found.layers[layer], problems.get(layer), found.bitwidth)
+        row = _row(numbers[layer], layer, found.layers[layer], problems.get(layer), found.bitwidth)
+        yield row | {"sqnr": _decibels(run.output_sqnr.get(layer, {}))}
 
 
 def _row(
@@ -121,6 +128,10 @@ def _row(
         "zeroed": None if zeroed is None else round(100 * zeroed, 2),
         "what": "" if problem is None else " ".join(_sentences(problem)),
     }
+
+
+def _decibels(row: Mapping[int, float | None]) -> str:
+    return ", ".join(f"{value:.1f} dB at {bits} bits" for bits, value in row.items() if value is not None)
 
 
 def _sentences(problem: Mapping[str, Any]) -> Iterator[str]:

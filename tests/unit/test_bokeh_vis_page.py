@@ -13,6 +13,7 @@ from bokeh.document import Document
 from bokeh.models import Column, ColumnDataSource
 from bokeh.models.annotations import BoxAnnotation
 from bokeh.models.widgets.markups import Div
+from bokeh.models.widgets.tables import DataTable
 
 from aimet_hooks import recordings
 from aimet_hooks.events import LayerSkipped
@@ -21,6 +22,7 @@ from aimet_hooks.testing.sample_runs import (
     SAMPLE_RUNS,
     STRANGE_NAMES,
     finished_run,
+    output_noise_run,
     run_of_strange_names,
     sensitivity_run,
     weight_ranges_run,
@@ -29,6 +31,7 @@ from bokeh_vis import page as pages
 from bokeh_vis import score_table
 from bokeh_vis.control import Claim
 from bokeh_vis.page import Page
+from bokeh_vis.parts import Parts
 from tests import page_runs
 
 if TYPE_CHECKING:
@@ -404,6 +407,22 @@ def test_the_weights_of_layers_that_will_break_come_first_with_cause_and_remedy(
     assert not visible(page, "table")
     assert visible(page, "skipped_layers")
     assert not visible(drawn(finished_run()), "weight_bits")
+
+
+def test_noise_without_scores_is_beside_the_weights() -> None:
+    def titles(page: Page) -> list[str | None]:
+        return [
+            column.title for column in Parts(page.root).get("weight_bits_table", DataTable).columns if column.visible
+        ]
+
+    page = drawn(output_noise_run())
+    assert shown(page)["weight_bits_rows"]["sqnr"] == [
+        "23.0 dB at 4 bits, 47.0 dB at 8 bits",
+        "24.0 dB at 4 bits, 48.0 dB at 8 bits",
+    ]
+    assert not visible(page, "table")
+    assert "output SQNR" in titles(page)
+    assert "output SQNR" not in titles(drawn(weight_ranges_run()))
 
 
 def test_an_analysis_that_skips_nothing_has_no_card_for_it() -> None:
