@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from aimet_hooks.quantization.quantizer import Doubles
     from aimet_hooks.reporting import Reporting
 
+NOT_ASKED_FOR = "not asked for: layers does not name it"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SensitivityOptions:
@@ -70,7 +72,7 @@ class SensitivityOptions:
             if not found:
                 raise UnknownNameError(f"layers has {pattern!r}, which matches no layer{nearest(pattern, names)}")
             asked.update(found)
-        return {name: "not asked for: layers does not name it" for name in names if name not in asked}
+        return {name: NOT_ASKED_FOR for name in names if name not in asked}
 
 
 def check(

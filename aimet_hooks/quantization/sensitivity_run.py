@@ -10,6 +10,7 @@ from aimet_hooks.errors import ModelError
 from aimet_hooks.events import AnalysisFinished, LayerSkipped, WeightRangesAnalyzed
 from aimet_hooks.quantization.layer_summary import summary_of
 from aimet_hooks.quantization.problematic import problems_of
+from aimet_hooks.quantization.sensitivity_options import NOT_ASKED_FOR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,10 +67,11 @@ class SensitivityRun:
         """Make sure that there are layers to analyse.
 
         Raises:
-            ModelError: If there is none; names some that were skipped.
+            ModelError: If there is none; names some that were skipped, those that were asked for first.
         """
         if not layers:
-            told = "; ".join(f"{name!r}: {reason}" for name, reason in list(self.announcer.state.skipped.items())[:3])
+            skipped = sorted(self.announcer.state.skipped.items(), key=lambda item: item[1] == NOT_ASKED_FOR)
+            told = "; ".join(f"{name!r}: {reason}" for name, reason in skipped[:3])
             what = f"no layer of {self.stored.model_name} can be quantized"
             raise ModelError(f"{what}: {told or 'it has no layer with weights'}")
 
