@@ -41,7 +41,7 @@ class BitwidthsType(click.ParamType["tuple[int, ...]"]):
 @click.option("--ignore", multiple=True, metavar="NAME", help="Leave out: name or glob; repeatable.")
 @click.option("--input-shape", type=arguments.ShapeType(), help="Shape of the input, as 1,3,224,224.")
 @click.option("--inputs", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.npz",
-              help="In its place example inputs, by name: for the SQNR of what each layer gives, also without --eval.")  # fmt: skip
+              help="In its place example inputs, by name: for the SQNR of outputs, also without --eval.")  # fmt: skip
 @arguments.run_options
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the page of the run to this file.")
 @arguments.visualization_option
