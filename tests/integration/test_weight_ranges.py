@@ -108,6 +108,17 @@ def test_a_file_shows_the_layer_with_the_wide_channel_and_others_by_a_click(
     assert height(tab, "channel_figure_1") > 200
 
 
+def test_what_became_of_a_layer_is_never_cut_off(open_offline: Callable[[Path], Page], tmp_path: Path) -> None:
+    before, after = torch_network(wide=40), torch_network(wide=40)
+    with torch.no_grad():
+        after[9].weight[3] *= 40
+    tab = open_offline(visualize_changes_after_optimization(before, after, tmp_path))
+    states = {}
+    for state in tab.locator(".state").all():
+        states[state.inner_text()] = state.evaluate("cell => cell.scrollWidth <= cell.clientWidth")
+    assert states == {"still breaks": True, "made worse": True, "sound": True}
+
+
 def test_hovering_tells_the_numbers_of_a_channel(open_offline: Callable[[Path], Page], tmp_path: Path) -> None:
     model = torch_network(wide=40)
     tab = open_offline(visualize_weight_ranges(model, tmp_path))
