@@ -11,6 +11,7 @@ Without a callback nothing is scored; without inputs either, nothing is run.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from aimet_hooks import options, preflight, provenance, reporting
@@ -120,6 +121,7 @@ def analyze_sensitivity(
     stored = stored_weights(model)
     if eval_callback is None and example_inputs is None:
         sensitivity_options.refuse_unused(checked, input_shape)
+        checked = replace(checked, bitwidths=checked.bitwidths[-1:])  # the one that ranges are judged for
         left_out = _left_out(checked, stored, [layer.name for layer in stored.layers])
         started = _started(checked, example, stored, None)
         with reporting.opened(checked.reporting, chosen, started.run_name) as announcer:

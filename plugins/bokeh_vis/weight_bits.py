@@ -52,7 +52,7 @@ def build(sheet: InlineStyleSheet) -> Column:
             tables.column("bits_each", "per channel", 90, PLAIN_BITS),
             tables.column("widest", "widest channel", 120),
             tables.column("zeroed", "to zero", 64, PERCENT),
-            tables.column("sqnr", "output SQNR", 130),
+            tables.column("sqnr", "SQNR", 176),
             tables.column("what", "cause and remedy", 460),
         ],
         sheet,
@@ -93,10 +93,12 @@ class WeightBits:
         found = run.weight_ranges
         self._card.visible = self._table.visible = found is not None
         rows = [] if found is None else list(_rows(found, run))
-        self._table.columns[SQNR_COLUMN].visible = bool(run.output_sqnr)
+        noise = self._table.columns[SQNR_COLUMN]
+        noise.visible = bool(run.output_sqnr)
+        noise.title = _noise_title(run)
         self._source.data = {field: [row[field] for row in rows] for field in FIELDS}
         self._table.height = tables.height(len(rows), ROWS_SEEN)
-        self._heading.text = "" if found is None else _words(found)
+        self._heading.text = "" if found is None else _words(found, has_noise=bool(run.output_sqnr))
 
 
 def _rows(found: WeightRangesAnalyzed, run: RunState) -> Iterator[dict[str, Any]]:
@@ -131,7 +133,12 @@ def _row(
 
 
 def _decibels(row: Mapping[int, float | None]) -> str:
-    return ", ".join(f"{value:.1f} dB at {bits} bits" for bits, value in row.items() if value is not None)
+    return " · ".join("-" if value is None else f"{value:.1f}" for value in row.values())
+
+
+def _noise_title(run: RunState) -> str:
+    bitwidths = next(iter(run.output_sqnr.values()), ())
+    return f"SQNR, dB, at {wording.listed(map(str, bitwidths))} bits" if bitwidths else "SQNR"
 
 
 def _sentences(problem: Mapping[str, Any]) -> Iterator[str]:
@@ -141,7 +148,7 @@ def _sentences(problem: Mapping[str, Any]) -> Iterator[str]:
         yield f"{text[:1].upper()}{text[1:]}."
 
 
-def _words(found: WeightRangesAnalyzed) -> str:
+def _words(found: WeightRangesAnalyzed, *, has_noise: bool) -> str:
     number = len(found.problems)
     verdict = "no layer will break" if number == 0 else f"{wording.plural(number, 'layer')} will break"
     heading = markup.heading("Weights", f"on {found.bitwidth} bits: {verdict}")
@@ -149,7 +156,7 @@ def _words(found: WeightRangesAnalyzed) -> str:
         "Bits left: what three quarters of the channels keep at least with one scale for the layer; per channel: with "
         "one for each. Widest channel: its number, and how many times the median range it has. To zero: weights that "
         "become it."
-    )
+    ) + (" SQNR: of what it gives for the example inputs with its weights quantized." if has_noise else "")
     sentences = "".join(
         f"<p><b>{markup.layer(str(problem.get('layer')))}</b>: {markup.escaped(' '.join(_sentences(problem)))}</p>"
         for problem in found.problems[:MOST_PROBLEMS]

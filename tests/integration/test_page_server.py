@@ -14,8 +14,10 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
+from torch import nn
 
-from aimet_hooks import event_log
+from aimet_hooks import analyze_sensitivity, event_log
 from aimet_hooks.events import LayerSkipped, RunFinished, RunStarted
 from tests import page_runs
 from tests.integration.page_reading import data, header, tick_layer, visible_text, wait_for
@@ -184,6 +186,19 @@ def test_a_run_that_failed_and_one_that_goes_on_are_told_apart(
             listed.locator(".state", has_text=state).wait_for()
     finally:
         run.finish()
+
+
+def test_an_analysis_is_listed_with_its_bit_widths(
+    server: PageServer, root: Path, open_tab: Callable[[str], Page]
+) -> None:
+    model = nn.Sequential(nn.Linear(4, 3))
+    analyze_sensitivity(
+        model, None, example_inputs=torch.ones(1, 4), bitwidths=[2, 4, 8], results_dir=root / "a", plugins=[]
+    )
+    listed = open_tab(f"{server.url}runs")
+    listed.get_by_text("quantization of weights · at 2, 4 and 8 bits").wait_for()
+    page = open_run(open_tab, listed, "Sequential")
+    page.get_by_text("SQNR, dB, at 2, 4 and 8 bits").wait_for()
 
 
 def test_two_runs_are_ticked_and_compared(server: PageServer, root: Path, open_tab: Callable[[str], Page]) -> None:

@@ -416,13 +416,11 @@ def test_noise_without_scores_is_beside_the_weights() -> None:
         ]
 
     page = drawn(output_noise_run())
-    assert shown(page)["weight_bits_rows"]["sqnr"] == [
-        "23.0 dB at 4 bits, 47.0 dB at 8 bits",
-        "24.0 dB at 4 bits, 48.0 dB at 8 bits",
-    ]
+    assert shown(page)["weight_bits_rows"]["sqnr"] == ["23.0 · 47.0", "24.0 · 48.0"]
+    assert "SQNR: of what it gives for the example inputs" in shown(page)["weight_bits_heading"]
     assert not visible(page, "table")
-    assert "output SQNR" in titles(page)
-    assert "output SQNR" not in titles(drawn(weight_ranges_run()))
+    assert "SQNR, dB, at 4 and 8 bits" in titles(page)
+    assert "SQNR" not in titles(drawn(weight_ranges_run()))
 
 
 def test_an_analysis_that_skips_nothing_has_no_card_for_it() -> None:
