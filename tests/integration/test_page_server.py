@@ -226,6 +226,35 @@ def wait_for_differences(tab: Page) -> None:
     tab.wait_for_function("window.Bokeh?.documents[0]?.get_model_by_name('differences')?.data.layer.length > 0")
 
 
+def test_two_analyses_are_compared_by_bit_width(
+    server: PageServer, root: Path, open_tab: Callable[[str], Page]
+) -> None:
+    for name, bitwidths, low in (("a", [2, 4], 0.4), ("b", [4, 8], 0.65)):
+        model = nn.Sequential(nn.Linear(4, 3))
+
+        def score(native: nn.Sequential, whole: torch.Tensor = model[0].weight, low: float = low) -> float:
+            return 0.9 if native[0].weight is whole else low
+
+        analyze_sensitivity(
+            model,
+            score,
+            input_shape=(1, 4),
+            bitwidths=bitwidths,
+            results_dir=root / name,
+            run_name=name,
+            plugins=[],
+        )
+    listed = open_tab(f"{server.url}runs")
+    for name in ("a", "b"):
+        listed.get_by_role("link", name=name, exact=True).wait_for()
+    tab = open_tab(f"{server.url}compare?a=a&b=b")
+    tab.get_by_text("2 bit widths left out that only one of them has").wait_for()
+    assert [cell.split("|")[2:] for cell in data(tab, "differences")["cell_0"]] == [["+25.00", "0 at 4 bits"]]
+    text = visible_text(tab)
+    assert "4 bits" in text
+    assert "ratio chosen" not in text
+
+
 def test_a_comparison_follows_a_run_that_goes_on(
     server: PageServer, root: Path, open_tab: Callable[[str], Page]
 ) -> None:
