@@ -4,11 +4,14 @@ The hooks are called in this order::
 
     on_run_started, on_layer_skipped*, on_baseline_score, on_weight_ranges, on_sensitivity_started,
     on_sensitivity_score*, then on_analysis_finished or on_run_failed
+
+Without a callback nothing is scored; without inputs either, nothing is run.
 """
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from aimet_hooks import options, preflight, provenance, reporting
@@ -19,6 +22,7 @@ from aimet_hooks.quantization import sensitivity_options
 from aimet_hooks.quantization.sensitivity_result import SensitivityResult, frame
 from aimet_hooks.quantization.sensitivity_run import SensitivityRun
 from aimet_hooks.quantization.sensitivity_table import SensitivityTable
+from aimet_hooks.quantization.tried_layers import TriedLayers
 
 if TYPE_CHECKING:
     import os
@@ -64,9 +68,10 @@ def analyze_sensitivity(
 
     Args:
         model: As for ``compress_model``, like all arguments that are not listed here.
-        eval_callback: Scores the native model, and is called twice for the original; None analyses the ranges of the
-            weights alone, and runs nothing.
-        bitwidths: Bits of a quantized weight, each from 2 to 16; the lowest of all layers are evaluated first.
+        eval_callback: Scores the native model, and is called twice for the original. None: nothing is scored; with
+            example_inputs there is the SQNR of what each layer gives for them, without them nothing is run.
+        bitwidths: Bits of a quantized weight, each from 2 to 16; the lowest of all layers are evaluated first. The
+            ranges of the weights are judged for the highest.
         per_channel: Whether every output channel has a scale of its own, or the layer one for all.
         symmetric: Whether grids are symmetric about zero.
         layers: Names or globs of layers; None for all.
@@ -113,7 +118,9 @@ def analyze_sensitivity(
     example = options.example_input(input_shape, example_inputs)
     chosen = checked.reporting.plugins(plugins)
     stored = stored_weights(model)
-    if eval_callback is None:
+    if eval_callback is None and example_inputs is None:
+        sensitivity_options.refuse_unused(checked, input_shape)
+        checked = replace(checked, bitwidths=checked.bitwidths[-1:])  # the one that ranges are judged for
         left_out = _left_out(checked, stored, [layer.name for layer in stored.layers])
         started = _started(checked, example, stored, None)
         with reporting.opened(checked.reporting, chosen, started) as (announcer, _):
@@ -125,42 +132,45 @@ def analyze_sensitivity(
         left_out = _left_out(checked, adapter, list(started.layers))
         with reporting.opened(checked.reporting, chosen, started) as (announcer, _):
             run = SensitivityRun(options=checked, announcer=announcer, stored=stored, left_out=left_out)
-            table = SensitivityTable(run, adapter, eval_callback, has_inputs=example_inputs is not None)
+            tried = TriedLayers(run, adapter, has_inputs=example_inputs is not None)
+            table = None if eval_callback is None else SensitivityTable(run, adapter, eval_callback, tried)
             with reporting.failure_announced(run):
-                return _analyze(run, table, started, adapter.notes)
+                return _analyze(run, tried, table, started, adapter.notes)
 
 
 def _analyze(
-    run: SensitivityRun, table: SensitivityTable, started: RunStarted, notes: Sequence[str]
+    run: SensitivityRun, tried: TriedLayers, table: SensitivityTable | None, started: RunStarted, notes: Sequence[str]
 ) -> SensitivityResult:
-    """The story: behind each step the hooks that it calls."""
+    """The story: behind each step the hooks that it calls. There is no table where there is no callback."""
     run.announcer.announce(started)  # on_run_started
     for note in notes:
         run.announcer.note(note)
-    rows = table.try_layers(list(started.layers))  # on_layer_skipped
-    baseline = table.score_baseline()  # on_baseline_score
-    ranges = run.analyze_ranges()  # on_weight_ranges
-    table.fill(rows)  # on_sensitivity_started, on_sensitivity_score
+    rows = tried.try_each(list(started.layers))  # on_layer_skipped
+    baseline = table.score_baseline() if table else None  # on_baseline_score
+    ranges = run.analyze_ranges(tried.sqnr)  # on_weight_ranges
+    if table:
+        table.fill(rows)  # on_sensitivity_started, on_sensitivity_score
     run.finish(baseline)  # on_analysis_finished
     return _result(run, *ranges)
 
 
 def _analyze_ranges(run: SensitivityRun, started: RunStarted) -> SensitivityResult:
-    """The same where there is no callback."""
+    """The same where nothing is run."""
     run.announcer.announce(started)  # on_run_started
     run.leave_out()  # on_layer_skipped
-    ranges = run.analyze_ranges()  # on_weight_ranges
+    ranges = run.analyze_ranges({})  # on_weight_ranges
     run.finish(None)  # on_analysis_finished
     return _result(run, *ranges)
 
 
 def _result(run: SensitivityRun, summary: pd.DataFrame, problems: Sequence[ProblematicLayer]) -> SensitivityResult:
     state = run.announcer.state
-    cells = state.sensitivity.items()
+    scores = {name: {bits: cell.score for bits, cell in row.items()} for name, row in state.sensitivity.items()}
+    measured = state.output_sqnr or {name: {} for name in scores}
     return SensitivityResult(
-        scores=frame({name: {bits: cell.score for bits, cell in row.items()} for name, row in cells}, state.bitwidths),
+        scores=frame(scores, run.options.bitwidths),
         baseline_score=state.baseline.score if state.baseline else None,
-        sqnr=frame({name: {bits: cell.sqnr for bits, cell in row.items()} for name, row in cells}, state.bitwidths),
+        sqnr=frame(measured, run.options.bitwidths),
         weight_ranges=summary,
         problems=problems,
         skipped=dict(state.skipped),

@@ -231,7 +231,7 @@ def test_two_runs_at_once_on_one_model_are_refused() -> None:
     try:
         assert inside.wait(30)
         for second in (model, nn.Sequential(model), model.body):
-            with pytest.raises(UsageError, match="is being compressed by another run in this process; wait for it, or"):
+            with pytest.raises(UsageError, match="is in use by another run in this process; wait for it, or"):
                 compress(second, selection=HALF)
         compress(copy.deepcopy(model), selection=HALF)
     finally:

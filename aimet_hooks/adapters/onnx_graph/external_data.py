@@ -29,7 +29,7 @@ def inlined(tensor: TensorProto, folder: Path | None) -> TensorProto:
         folder: Where the model lies, None if it came without a file.
 
     Raises:
-        ModelError: If the file cannot be read, is too short, or lies outside of the folder.
+        ModelError: If the file is missing, cannot be read, is too short, or lies outside of the folder.
     """
     if not is_external(tensor):
         return tensor
@@ -37,6 +37,11 @@ def inlined(tensor: TensorProto, folder: Path | None) -> TensorProto:
         raise ModelError(
             f"tensor {tensor.name!r} has its values in an external file; "
             "give the path of the .onnx file, or load the model with its external data"
+        )
+    path = folder / external_data_helper.ExternalDataInfo(tensor).location
+    if not path.exists():
+        raise ModelError(
+            f"{path}, which holds the weights of the model, is missing; put it beside the .onnx file again"
         )
     whole = TensorProto()
     whole.CopyFrom(tensor)
