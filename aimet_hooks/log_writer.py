@@ -232,7 +232,7 @@ def refuse_taken(directory: Path, *, resume: bool = False) -> None:
     if not resume and os.path.lexists(path):
         raise ResultsDirError(
             f"results_dir {str(directory)!r} already holds a run; choose another directory, "
-            "or continue that run with resume=True"
+            "or continue that run with resume=True (--resume)"
         )
 
 

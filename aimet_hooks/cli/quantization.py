@@ -79,6 +79,7 @@ def quantization(**given: Any) -> None:
         run_name=given["run_name"],
         plugins=[*plugins, heard],
         console=given["console"],
+        resume=given["resume"],
         session_options=arguments.session_options(given["threads"]),
         providers=list(given["providers"]) or None,
     )

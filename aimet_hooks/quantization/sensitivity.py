@@ -14,9 +14,10 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from aimet_hooks import options, preflight, provenance, reporting
+from aimet_hooks import evaluation, options, preflight, provenance, reporting
 from aimet_hooks.adapters import SessionSettings, adapt
 from aimet_hooks.adapters.stored_weights import stored_weights
+from aimet_hooks.earlier_runs import fingerprint
 from aimet_hooks.events import LayerInfo, RunStarted
 from aimet_hooks.quantization import sensitivity_options
 from aimet_hooks.quantization.sensitivity_result import SensitivityResult, frame
@@ -56,6 +57,7 @@ def analyze_sensitivity(
     plugins: Sequence[str | object] | None = None,
     plugin_options: Mapping[str, Mapping[str, Any]] | None = None,
     console: Literal["auto", "on", "off"] = "auto",
+    resume: bool = False,
     session_options: Any = None,
     providers: Sequence[Any] | None = None,
 ) -> SensitivityResult:
@@ -86,6 +88,8 @@ def analyze_sensitivity(
         plugins: Exactly the plugins to load, as names and objects; None: all that are discovered.
         plugin_options: Options by name of a plugin.
         console: "auto": live panel on a terminal, plain lines elsewhere; "on": always the panel; "off": nothing.
+        resume: Take every score that analyses in results_dir found out of the same model with the same ``per_channel``
+            and ``symmetric``, and evaluate only what is missing; bit widths and layers may be others.
         session_options: ``onnxruntime.SessionOptions`` of the sessions that eval_callback gets.
         providers: Their execution providers, the CPU by default.
 
@@ -96,7 +100,8 @@ def analyze_sensitivity(
         UsageError: An argument is wrong; nothing was evaluated.
         ModelError: The model cannot be read, run or copied, or none of its layers can be quantized.
         EvaluationError: The baseline cannot be evaluated (twice), or too many cells in a row.
-        ResultsDirError: results_dir already holds a run, or cannot be written.
+        ResultsDirError: results_dir already holds a run, is in use or cannot be written; with ``resume`` also if its
+            scores are of another model, configuration or baseline.
     """
     checked = sensitivity_options.check(
         eval_callback=eval_callback,
@@ -113,11 +118,13 @@ def analyze_sensitivity(
             run_name=run_name,
             plugin_options=plugin_options,
             console=console,
+            resume=resume,
         ),
     )
     example = options.example_input(input_shape, example_inputs)
     chosen = checked.reporting.plugins(plugins)
     stored = stored_weights(model)
+    checked = replace(checked, reporting=checked.reporting.of_run(stored.model_name))
     if eval_callback is None and example_inputs is None:
         sensitivity_options.refuse_unused(checked, input_shape)
         checked = replace(checked, bitwidths=checked.bitwidths[-1:])  # the one that ranges are judged for
@@ -130,10 +137,10 @@ def analyze_sensitivity(
     with adapt(model, example, SessionSettings(options=session_options, providers=providers)) as adapter:
         started = _started(checked, example, stored, adapter)
         left_out = _left_out(checked, adapter, list(started.layers))
-        with reporting.opened(checked.reporting, chosen, started) as (announcer, _):
+        with reporting.opened(checked.reporting, chosen, started) as (announcer, earlier):
             run = SensitivityRun(options=checked, announcer=announcer, stored=stored, left_out=left_out)
             tried = TriedLayers(run, adapter, has_inputs=example_inputs is not None)
-            table = None if eval_callback is None else SensitivityTable(run, adapter, eval_callback, tried)
+            table = None if eval_callback is None else SensitivityTable(run, adapter, eval_callback, tried, earlier)
             with reporting.failure_announced(run):
                 return _analyze(run, tried, table, started, adapter.notes)
 
@@ -184,8 +191,13 @@ def _left_out(checked: SensitivityOptions, model: Adapter | StoredWeights, names
 def _started(
     checked: SensitivityOptions, example: ExampleInput, stored: StoredWeights, adapter: Adapter | None
 ) -> RunStarted:
-    identity = _digest(stored) if adapter is None else adapter.fingerprint()
-    content = f"{identity}:quantization:{checked.bitwidths}:{checked.per_channel}:{checked.symmetric}"
+    identity = {
+        "model": _digest(stored) if adapter is None else adapter.fingerprint(),
+        "compress_scheme": "quantization",
+        "per_channel": str(checked.per_channel),
+        "symmetric": str(checked.symmetric),
+        **evaluation.identity_of(checked.eval_callback),
+    }
     return RunStarted(
         run_name=checked.reporting.run_name or stored.model_name,
         model_name=stored.model_name,
@@ -193,7 +205,8 @@ def _started(
         cost_metric="memory",
         settings={**checked.describe(), "input_shape": example.shape},
         layers=dict(_infos(stored, adapter)),
-        fingerprint=hashlib.sha256(content.encode()).hexdigest(),
+        fingerprint=fingerprint(identity),
+        identity=identity,
         provenance={**provenance.collect(), **({} if adapter is None else adapter.settings())},
     )
 

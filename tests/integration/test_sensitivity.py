@@ -281,8 +281,49 @@ def test_log_and_files_are_those_of_the_run(tmp_path: Path) -> None:
     ranges = json.loads((tmp_path / "run" / "weight_ranges.json").read_text("utf-8"))
     assert ranges["bitwidth"] == 8
     assert set(ranges["layers"]) == {"conv", "depthwise", "up", "norm", "fc", "gru"} - {"gru"}
-    with pytest.raises(ResultsDirError, match=r"already holds a run; choose another directory$"):
+    with pytest.raises(ResultsDirError, match=r"already holds a run; choose another directory, or continue"):
         analyzed(model, Distance(model), results_dir=tmp_path / "run")
+
+
+class Interrupted(Distance):
+    def __call__(self, model: nn.Module) -> float:
+        if self.calls == 5:
+            raise KeyboardInterrupt
+        return super().__call__(model)
+
+
+def test_analysis_that_was_interrupted_goes_on_and_ends_as_the_undisturbed_one(tmp_path: Path) -> None:
+    model = torch_network()
+    undisturbed = analyzed(model, Distance(model))
+    with pytest.raises(KeyboardInterrupt):
+        analyzed(model, Interrupted(model), results_dir=tmp_path, resume=True)
+    callback, recorded = Distance(model), RecordingPlugin()
+    found = analyzed(model, callback, results_dir=tmp_path, resume=True, plugins=[recorded])
+    pd.testing.assert_frame_equal(found.scores, undisturbed.scores)
+    (started,) = recorded.of_kind(SensitivityStarted)
+    cells = recorded.of_kind(SensitivityScored)
+    assert started.reused == 3 == sum(cell.reused for cell in cells)
+    assert all(cell.reused for cell in cells[:3])
+    assert callback.calls == 2 + started.evaluations == 2 + len(cells) - 3
+
+    callback = Distance(model)
+    more = analyzed(model, callback, bitwidths=(4, 6, 8), results_dir=tmp_path, resume=True)
+    assert callback.calls == 2 + len(more.scores)
+    pd.testing.assert_frame_equal(more.scores[[4, 8]], undisturbed.scores)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"per_channel": True}, "its scores are of per_channel False, this run's are of True"),
+        ({"symmetric": False}, "its scores are of symmetric True, this run's are of False"),
+    ],
+)
+def test_scores_of_another_grid_are_refused(changed: dict[str, Any], message: str, tmp_path: Path) -> None:
+    model = torch_network()
+    analyzed(model, Distance(model), results_dir=tmp_path)
+    with pytest.raises(ResultsDirError, match=message):
+        analyzed(model, Distance(model), results_dir=tmp_path, resume=True, **changed)
 
 
 def test_five_failures_in_a_row_end_the_run_and_it_is_told_once() -> None:
