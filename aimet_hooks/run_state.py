@@ -68,7 +68,6 @@ class RunState:
         self._selection: RatiosSelected | None = None
         self._finished: RunFinished | None = None
         self._weight_ranges: WeightRangesAnalyzed | None = None
-        self._output_sqnr: dict[str, Mapping[int, float | None]] = {}
         self._sensitivity_started: SensitivityStarted | None = None
         self._analyzed: AnalysisFinished | None = None
         self._failed: RunFailed | None = None
@@ -166,9 +165,9 @@ class RunState:
         return self._weight_ranges
 
     @property
-    def output_sqnr(self) -> Mapping[str, Mapping[int, float | None]]:
-        """SQNR in dB of what layers give for the example inputs, by layer and bit width; empty where there are none."""
-        return MappingProxyType(self._output_sqnr)
+    def output_sqnr(self) -> Mapping[str, Mapping[str, float | None]]:
+        """SQNR in dB of what layers give for the example inputs, as ``WeightRangesAnalyzed`` has it; or empty."""
+        return self._weight_ranges.output_sqnr if self._weight_ranges else {}
 
     @property
     def sensitivity_started(self) -> SensitivityStarted | None:
@@ -381,10 +380,6 @@ class RunState:
 
     def _apply_weight_ranges(self, event: WeightRangesAnalyzed) -> None:
         self._weight_ranges = event
-        self._output_sqnr = {
-            layer: MappingProxyType({bits: row[str(bits)] for bits in sorted(map(int, row))})
-            for layer, row in event.output_sqnr.items()
-        }
 
     def _apply_sensitivity_started(self, event: SensitivityStarted) -> None:
         self._sensitivity_started = event

@@ -173,11 +173,13 @@ def _analyze_ranges(run: SensitivityRun, started: RunStarted) -> SensitivityResu
 def _result(run: SensitivityRun, summary: pd.DataFrame, problems: Sequence[ProblematicLayer]) -> SensitivityResult:
     state = run.announcer.state
     scores = {name: {bits: cell.score for bits, cell in row.items()} for name, row in state.sensitivity.items()}
-    measured = state.output_sqnr or {name: {} for name in scores}
+    measured = {
+        name: {int(bits): decibels for bits, decibels in row.items()} for name, row in state.output_sqnr.items()
+    }
     return SensitivityResult(
         scores=frame(scores, run.options.bitwidths),
         baseline_score=state.baseline.score if state.baseline else None,
-        sqnr=frame(measured, run.options.bitwidths),
+        sqnr=frame(measured or {name: {} for name in scores}, run.options.bitwidths),
         weight_ranges=summary,
         problems=problems,
         skipped=dict(state.skipped),

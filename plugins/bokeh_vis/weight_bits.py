@@ -93,12 +93,13 @@ class WeightBits:
         found = run.weight_ranges
         self._card.visible = self._table.visible = found is not None
         rows = [] if found is None else list(_rows(found, run))
+        bitwidths = list(dict.fromkeys(bits for row in run.output_sqnr.values() for bits in row))
         noise = self._table.columns[SQNR_COLUMN]
-        noise.visible = bool(run.output_sqnr)
-        noise.title = _noise_title(run)
+        noise.visible = bool(bitwidths)
+        noise.title = f"SQNR, dB, at {markup.escaped(clean(wording.listed(bitwidths)))} bits" if bitwidths else "SQNR"
         self._source.data = {field: [row[field] for row in rows] for field in FIELDS}
         self._table.height = tables.height(len(rows), ROWS_SEEN)
-        self._heading.text = "" if found is None else _words(found, has_noise=bool(run.output_sqnr))
+        self._heading.text = "" if found is None else _words(found, has_noise=bool(bitwidths))
 
 
 def _rows(found: WeightRangesAnalyzed, run: RunState) -> Iterator[dict[str, Any]]:
@@ -132,13 +133,8 @@ def _row(
     }
 
 
-def _decibels(row: Mapping[int, float | None]) -> str:
+def _decibels(row: Mapping[str, float | None]) -> str:
     return " · ".join("-" if value is None else f"{value:.1f}" for value in row.values())
-
-
-def _noise_title(run: RunState) -> str:
-    bitwidths = next(iter(run.output_sqnr.values()), ())
-    return f"SQNR, dB, at {wording.listed(map(str, bitwidths))} bits" if bitwidths else "SQNR"
 
 
 def _sentences(problem: Mapping[str, Any]) -> Iterator[str]:

@@ -87,12 +87,12 @@ def outputs(run: RunState, width: int | None) -> Iterator[Text]:
     if not measured or run.sensitivity_started is not None:
         return
     yield Text("SQNR (dB) of what each layer gives for the inputs with its weights quantized, the lowest first", "bold")
-    bitwidths = list(next(iter(measured.values())))
+    bitwidths = list(dict.fromkeys(bits for row in measured.values() for bits in row))
     rows = [
-        [Entry(layer_name(layer)), *(Entry(_number(measured[layer][bits])) for bits in bitwidths)]
+        [Entry(layer_name(layer)), *(Entry(_number(measured[layer].get(bits))) for bits in bitwidths)]
         for layer in noisiest_first(run)
     ]
-    yield from aligned(["layer", *(f"{bits} bits" for bits in bitwidths)], rows, width=width)
+    yield from aligned(["layer", *(f"{clean(bits)} bits" for bits in bitwidths)], rows, width=width)
 
 
 def _score(cell: SensitivityScored | None, scale: ScoreScale) -> list[Entry]:

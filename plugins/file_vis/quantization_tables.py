@@ -66,7 +66,7 @@ def _layers(run: RunState) -> list[str]:
 
 
 def _bitwidths(run: RunState) -> list[int]:
-    return list(run.bitwidths) or sorted({bits for row in run.output_sqnr.values() for bits in row})
+    return list(run.bitwidths) or sorted({int(bits) for row in run.output_sqnr.values() for bits in row})
 
 
 def _cell(run: RunState, layer: str, bits: int) -> SensitivityScored | None:
@@ -80,7 +80,7 @@ def _score(run: RunState, layer: str, bits: int) -> float | None:
 
 def _sqnr(run: RunState, layer: str, bits: int) -> float | None:
     cell = _cell(run, layer, bits)
-    return run.output_sqnr.get(layer, {}).get(bits) if cell is None else cell.sqnr
+    return run.output_sqnr.get(layer, {}).get(str(bits)) if cell is None else cell.sqnr
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
