@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import math
 import os
 from abc import abstractmethod
@@ -14,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from aimet_hooks import cost, evaluation
+from aimet_hooks import bounded_csv, cost, evaluation, regular_file
 from aimet_hooks.cost import CostModel
 from aimet_hooks.errors import UnknownNameError, UsageError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from fractions import Fraction
 
     from aimet_hooks.cost import Amount, Cost, Ranks
@@ -220,21 +219,24 @@ class CostsOfFile(OwnCosts):
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return regular_file.content(path, bounded_csv.MAX_BYTES)
     except OSError as error:
         raise UsageError(f"cost_metric {str(path)!r} cannot be read ({error.strerror or error})") from error
 
 
 def _table(path: Path, content: bytes) -> Mapping[str, Mapping[int | None, Fraction]]:
     try:
-        reader = csv.reader(io.StringIO(content.decode("utf-8-sig", "surrogatepass"), newline=""), strict=True)
-        lines = [(reader.line_num, row) for row in reader if row]
-    except (csv.Error, ValueError) as error:
+        return _table_in(bounded_csv.rows(content), path)
+    except csv.Error as error:
         raise UsageError(f"{path} is not CSV: {error}") from error
-    if not lines or [title.strip() for title in lines[0][1]] != HEADER:
+
+
+def _table_in(lines: Iterator[tuple[int, list[str]]], path: Path) -> Mapping[str, Mapping[int | None, Fraction]]:
+    _, titles = next(lines, (0, []))
+    if [title.strip() for title in titles] != HEADER:
         raise UsageError(f"{path} is no table of costs: its first line must be {','.join(HEADER)}")
     table: dict[str, dict[int | None, Fraction]] = {}
-    for number, row in lines[1:]:
+    for number, row in lines:
         where = f"{path}, line {number}"
         if len(row) != len(HEADER):
             raise UsageError(f"{where} has {len(row)} columns; give {', '.join(HEADER)}")
