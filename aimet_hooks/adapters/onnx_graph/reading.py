@@ -6,6 +6,7 @@ from pathlib import Path
 
 import onnx
 
+from aimet_hooks.adapters.onnx_graph import validity
 from aimet_hooks.adapters.onnx_graph.protobuf import STANDARD_DOMAINS
 from aimet_hooks.errors import ModelError
 
@@ -16,10 +17,11 @@ def read(model: onnx.ModelProto | str | Path) -> tuple[onnx.ModelProto, Path | N
     """The model, without its external data, and the directory where that lies; None for a model without a file.
 
     Raises:
-        ModelError: If there is no such file, it is no ONNX model, or its opset is too old.
+        ModelError: If there is no such file, it is no ONNX model, its opset is too old, or it cannot be what it says.
     """
     if isinstance(model, onnx.ModelProto):
         _check_opset(model, "the model")
+        validity.check(model)
         return model, None
     path = Path(model)
     what = repr(str(path))
@@ -34,6 +36,7 @@ def read(model: onnx.ModelProto | str | Path) -> tuple[onnx.ModelProto, Path | N
     if not loaded.graph.node:
         raise ModelError(f"{what} is not an ONNX model: it has no nodes")
     _check_opset(loaded, what)
+    validity.check(loaded)
     return loaded, path.parent
 
 
