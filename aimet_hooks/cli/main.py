@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
+MOST_SAID = 1_000
+"""Characters of a message."""
 DONE, FAILED, WRONG_USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
@@ -88,8 +90,14 @@ def _said(error: BaseException) -> int:
 
 
 def _failure(text: str, code: int) -> int:
-    click.echo(f"aimet-hooks: {printable(text)}", err=True)
+    click.echo(f"aimet-hooks: {printable(_shortened(text))}", err=True)
     return code
+
+
+def _shortened(text: str) -> str:
+    """The text without its middle, if it is too long for a message: names in a file can be as long as they like."""
+    half = MOST_SAID // 2
+    return text if len(text) <= MOST_SAID else f"{text[:half]} ... {text[-half:]}"
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:

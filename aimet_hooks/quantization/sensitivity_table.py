@@ -105,7 +105,8 @@ class SensitivityTable:
         for bitwidth in self._run.options.bitwidths:
             given = self._adapter.layer_output(name, self._run.options.quantized(weight, bitwidth))
             if given is not None:
-                decibels = float(sqnr(np.square(exact).sum(), np.square(exact - given).sum()))
+                with np.errstate(all="ignore"):  # outputs that are not finite have no SQNR
+                    decibels = float(sqnr(np.square(exact).sum(), np.square(exact - given).sum()))
                 self._sqnr[Cell(name, bitwidth)] = None if math.isnan(decibels) else decibels
 
     def score_baseline(self) -> float:

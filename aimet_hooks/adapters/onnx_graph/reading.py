@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 
 from aimet_hooks.adapters.onnx_graph import validity
 from aimet_hooks.adapters.onnx_graph.protobuf import STANDARD_DOMAINS
-from aimet_hooks.errors import ModelError
+from aimet_hooks.errors import AimetHooksError, ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 OLDEST_OPSET = 11
 
@@ -38,6 +43,26 @@ def read(model: onnx.ModelProto | str | Path) -> tuple[onnx.ModelProto, Path | N
     _check_opset(loaded, what)
     validity.check(loaded)
     return loaded, path.parent
+
+
+@contextlib.contextmanager
+def understood(what: str) -> Iterator[None]:
+    """Whatever a graph lets fail while it is taken apart is said as what it is: no valid model.
+
+    Args:
+        what: What the model is called.
+
+    Raises:
+        ModelError: For every exception but this package's own.
+    """
+    try:
+        yield
+    except AimetHooksError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"{what} is no valid model ({type(error).__name__}: {error}); onnx.checker.check_model may tell more"
+        ) from error
 
 
 def name_of(model: onnx.ModelProto | str | Path, source: onnx.ModelProto) -> str:
