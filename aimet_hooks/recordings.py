@@ -33,7 +33,8 @@ SCORES_FILE = "eval_scores.json"
 RATIOS_FILE = "comp_ratios.json"
 TABLE_SCHEMA = 1
 """The version of ``eval_scores.json``."""
-MAX_CELLS = 100_000
+MAX_CELLS = 50_000
+"""Layers times ratios of a table, which views show whole."""
 
 
 def read(path: str | os.PathLike[str]) -> list[Event]:
@@ -143,6 +144,7 @@ def _table_of(content: Any, path: Path) -> tuple[Table, float | None]:
         ratios = _unique((_ratio(ratio, path, layer) for ratio in row), path, layer)
         values = [_number(score, path, layer) for score in row.values()]
         table[_layer(layer, path)] = dict(zip(ratios, values, strict=True))
+    _check_size(len(table) * len({ratio for row in table.values() for ratio in row}), path)
     return table, _number(content.get("baseline"), path, "baseline")
 
 

@@ -22,7 +22,7 @@ from aimet_hooks.cli.quantization import quantization
 from aimet_hooks.cli.select import apply, select
 from aimet_hooks.cli.serve import serve
 from aimet_hooks.cli.show import show
-from aimet_hooks.cli.text_table import printable
+from aimet_hooks.cli.text_table import printable, shortened
 from aimet_hooks.errors import AimetHooksError, UsageError
 
 if TYPE_CHECKING:
@@ -90,14 +90,8 @@ def _said(error: BaseException) -> int:
 
 
 def _failure(text: str, code: int) -> int:
-    click.echo(f"aimet-hooks: {printable(_shortened(text))}", err=True)
+    click.echo(f"aimet-hooks: {printable(shortened(text, MOST_SAID))}", err=True)
     return code
-
-
-def _shortened(text: str) -> str:
-    """The text without its middle, if it is too long for a message: names in a file can be as long as they like."""
-    half = MOST_SAID // 2
-    return text if len(text) <= MOST_SAID else f"{text[:half]} ... {text[-half:]}"
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
