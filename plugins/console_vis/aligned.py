@@ -16,7 +16,7 @@ NARROWEST_FIRST = 16
 """Cells below which the first column is not cut before the others are put into blocks below one another."""
 
 WIDEST_FIRST = 1_000
-"""Cells that the first column has at most: names that are longer stand whole, and do not make all other lines longer."""
+"""Cells that the first column has at most: longer names stand whole, and do not make the other lines longer."""
 
 
 class Entry(NamedTuple):
