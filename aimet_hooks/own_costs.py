@@ -214,7 +214,7 @@ class CostsOfFile(OwnCosts):
         return [rank for rank in self._costs[layer] if rank is not None and rank in usable]
 
     def _cost(self, layer: str, rank: int | None) -> Fraction:
-        return self._costs[layer][rank] if layer in self._costs else cost.decimal(0)
+        return cost.decimal(self._costs[layer][rank] if layer in self._costs else 0)
 
 
 def _content(path: Path) -> bytes:
@@ -224,18 +224,18 @@ def _content(path: Path) -> bytes:
         raise UsageError(f"cost_metric {str(path)!r} cannot be read ({error.strerror or error})") from error
 
 
-def _table(path: Path, content: bytes) -> Mapping[str, Mapping[int | None, Fraction]]:
+def _table(path: Path, content: bytes) -> Mapping[str, Mapping[int | None, float]]:
     try:
         return _table_in(bounded_csv.rows(content), path)
     except csv.Error as error:
         raise UsageError(f"{path} is not CSV: {error}") from error
 
 
-def _table_in(lines: Iterator[tuple[int, list[str]]], path: Path) -> Mapping[str, Mapping[int | None, Fraction]]:
+def _table_in(lines: Iterator[tuple[int, list[str]]], path: Path) -> Mapping[str, Mapping[int | None, float]]:
     _, titles = next(lines, (0, []))
     if [title.strip() for title in titles] != HEADER:
         raise UsageError(f"{path} is no table of costs: its first line must be {','.join(HEADER)}")
-    table: dict[str, dict[int | None, Fraction]] = {}
+    table: dict[str, dict[int | None, float]] = {}
     for number, row in lines:
         where = f"{path}, line {number}"
         if len(row) != len(HEADER):
@@ -269,11 +269,11 @@ def _rank(text: str, where: str) -> int | None:
     return rank
 
 
-def _amount(text: str, where: str) -> Fraction:
+def _amount(text: str, where: str) -> float:
     number = _finite(text)
     if number is None:
         raise UsageError(f"{where}: cost is {_shown(text)}; give a finite number of at least 0")
-    return cost.decimal(number)
+    return number
 
 
 def _finite(value: Any) -> float | None:
