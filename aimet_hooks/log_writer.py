@@ -300,7 +300,7 @@ def _without_torn_line(file: int, path: Path) -> int:
     if end == size:
         return size
     torn = os.pread(file, size - end, end) if size - end <= event_log.LONGEST_LINE else b""
-    with contextlib.suppress(ValueError, RecursionError):
+    with contextlib.suppress(ValueError):
         event_log.parsed(torn)
         _write_all(file, b"\n")
         return size + 1
