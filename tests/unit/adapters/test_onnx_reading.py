@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+from aimet_hooks import regular_file
 from aimet_hooks.errors import ModelError
 from tests.unit.adapters.onnx_networks import adapter_of, array, network, node
 
@@ -55,7 +56,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(onnx, "load", refuse)  # who runs the tests as root may read anything
+    monkeypatch.setattr(regular_file, "opened", refuse)  # who runs the tests as root may read anything
     with pytest.raises(ModelError, match=r"'.*model\.onnx' cannot be read: Permission denied"):
         adapter_of(path)
 
