@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from aimet_hooks import interrupts
 from aimet_hooks.run_state import RunState
 
 if TYPE_CHECKING:
@@ -40,18 +41,13 @@ class Announcer:
         self._notes: list[str] = []
 
     def announce(self, event: Event) -> None:
-        """Place, log, apply, call the hooks; when this returns, a durable event is on the disk.
-
-        An interrupt while the disk is waited for costs neither the log nor the state the event.
-        """
-        self._last_seq += event.logged
-        placed = event.placed(run_id=self.run_id, seq=self._last_seq, time=self._clock())
-        log = self._log if event.logged else None
-        if log is not None:
-            log.add(placed)
-        self.state.apply(placed)
-        if log is not None:
-            log.write()
+        """Place, log, apply, call the hooks; when this returns, a durable event is on the disk."""
+        with interrupts.deferred():  # the log and the state have the same events, and so one end
+            self._last_seq += event.logged
+            placed = event.placed(run_id=self.run_id, seq=self._last_seq, time=self._clock())
+            if event.logged and self._log is not None:
+                self._log.append(placed)
+            self.state.apply(placed)
         self._hooks.call(placed, self.state)
 
     def note(self, text: str) -> None:

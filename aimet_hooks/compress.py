@@ -12,7 +12,7 @@ import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Never
 
-from aimet_hooks import options, preflight, provenance, reporting
+from aimet_hooks import evaluation, options, preflight, provenance, reporting
 from aimet_hooks.adapters import Adapter, SessionSettings, adapt
 from aimet_hooks.earlier_runs import fingerprint
 from aimet_hooks.errors import UsageError
@@ -187,6 +187,7 @@ def _started(checked: Options, example: ExampleInput, adapter: Adapter) -> RunSt
         "compress_scheme": checked.scheme.name,
         "multiplicity": str(checked.scheme.multiplicity),
         "cost_metric": metric.identity,
+        **evaluation.identity_of(checked.eval_callback),
     }
     return RunStarted(
         run_name=checked.reporting.run_name or adapter.model_name,

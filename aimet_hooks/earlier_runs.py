@@ -202,8 +202,8 @@ def _nothing(event: Event) -> None:
 
 
 def _difference(run: RunStarted, started: RunStarted) -> Difference:
-    for what, here in started.identity.items():
-        there = run.identity.get(what, "unknown")
+    for what in {**started.identity, **run.identity}:
+        there, here = run.identity.get(what, "unknown"), started.identity.get(what, "unknown")
         if there != here:
             if what == "model":
                 return Difference(what, _named(run), _named(started))

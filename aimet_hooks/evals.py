@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -33,6 +34,18 @@ class Agreement:
         self._original: list[Floats] | None = None
         self.__qualname__ = f"agreement({metric})"
 
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the inputs and the metric: scores for others do not compare."""
+        digest = hashlib.sha256(f"{self._metric}:{self._axis}".encode())
+        for batch in self._batches:
+            values = batch.items() if isinstance(batch, Mapping) else enumerate(_listed(batch))
+            for name, value in values:
+                array = _array(value)
+                digest.update(f"{name}:{array.shape};".encode())
+                digest.update(array.tobytes())
+        return digest.hexdigest()[:12]
+
     def remember_original(self, model: Any) -> None:
         """Take the outputs of this model as the ones to agree with."""
         self._original = self._outputs(model)
@@ -43,7 +56,8 @@ class Agreement:
         if self._original is None:
             self._original = outputs
         pairs = list(zip(self._original, outputs, strict=True))
-        return _kl(pairs, self._axis) if self._metric == "kl" else _sqnr(pairs)
+        with np.errstate(all="ignore"):  # a score that is not finite is said to be none
+            return _kl(pairs, self._axis) if self._metric == "kl" else _sqnr(pairs)
 
     def _outputs(self, model: Any) -> list[Floats]:
         return [adapters.first_output(model, batch) for batch in self._batches]
@@ -76,6 +90,15 @@ def agreement(inputs: Any, *, metric: Literal["kl", "sqnr"] = "kl", axis: int = 
                 "a dict by input name, or a list of such batches"
             )
     return Agreement(batches, metric, axis)
+
+
+def _listed(batch: Any) -> Sequence[Any]:
+    return batch if isinstance(batch, tuple) else (batch,)
+
+
+def _array(value: Any) -> np.ndarray[Any, Any]:
+    """An array or tensor as an array; what numpy does not know, as bfloat16, as float."""
+    return np.asarray(value.detach().float().cpu() if hasattr(value, "detach") else value)
 
 
 def _kl(pairs: list[tuple[Floats, Floats]], axis: int) -> dict[str, float]:

@@ -127,6 +127,21 @@ class RemembersOriginal(Protocol):
         ...
 
 
+@runtime_checkable
+class Fingerprinted(Protocol):
+    """An ``eval_callback`` that tells what its scores depend on beside the model: those of another do not compare."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal data and settings."""
+        ...
+
+
+def identity_of(callback: EvalCallback | None) -> dict[str, str]:
+    """What a callback adds to what scores depend on: nothing, if it does not tell."""
+    return {"eval_callback": str(callback.fingerprint)} if isinstance(callback, Fingerprinted) else {}
+
+
 def evaluate_original(callback: EvalCallback, cell_callback: object, model: object, argument: str) -> Outcome:
     """Evaluate the original model by ``callback``, after the callback of the cells has seen it if it wants to."""
     if isinstance(cell_callback, RemembersOriginal):

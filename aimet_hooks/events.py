@@ -389,7 +389,7 @@ class RunFinished(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightRangesAnalyzed(Event):
-    """It is known what quantization leaves of the weights of every layer; nothing was evaluated for it.
+    """It is known what quantization leaves of every layer; nothing was evaluated for it.
 
     Attributes:
         bitwidth: Bits of a quantized weight.
@@ -400,6 +400,8 @@ class WeightRangesAnalyzed(Event):
             them; None where undefined.
         problems: The layers that will break, the worst first: ``layer``, ``channel`` (the widest, or None), ``cause``,
             ``remedy``, ``partner`` (the layer to equalize it with, or None), as ``find_problematic_layers`` gives them.
+        output_sqnr: By layer, then by bit width in digits, the SQNR in dB of what the layer gives for the example
+            inputs, at most 200; None where undefined. Empty where there are no inputs.
     """
 
     name: ClassVar[str] = "weight_ranges"
@@ -407,6 +409,7 @@ class WeightRangesAnalyzed(Event):
     bitwidth: int
     layers: Mapping[str, Mapping[str, float | None]]
     problems: tuple[Mapping[str, Any], ...] = ()
+    output_sqnr: Mapping[str, Mapping[str, float | None]] = dataclasses.field(default_factory=ReadOnlyDict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -465,7 +468,7 @@ class SensitivityScored(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisFinished(Event):
-    """A run that makes no model, as one that analyses quantization, has ended well.
+    """A run that makes no model has ended well: it analysed quantization, or explored a share of a table.
 
     Attributes:
         baseline_score: Score of the original model; None where nothing was evaluated.

@@ -304,7 +304,7 @@ def on_run_finished(event: events.RunFinished, run: RunState) -> None:
 
 @hookspec
 def on_weight_ranges(event: events.WeightRangesAnalyzed, run: RunState) -> None:
-    """It is known what quantization leaves of the weights of every layer.
+    """It is known what quantization leaves of every layer.
 
     Fires when:
         A run analyses quantization: after the baseline is evaluated, if it is.
@@ -314,7 +314,9 @@ def on_weight_ranges(event: events.WeightRangesAnalyzed, run: RunState) -> None:
         The one that called ``analyze_sensitivity``.
     Arguments:
         event: ``bitwidth`` (2 to 16), ``layers`` (by name in network order: figures by name, None where undefined),
-            ``problems`` (the layers that will break, the worst first: layer, channel, cause, remedy, partner).
+            ``problems`` (the layers that will break, the worst first: layer, channel, cause, remedy, partner),
+            ``output_sqnr`` (by name, then bit width in digits: of what the layer gives for the example inputs, in dB,
+            None where undefined; empty where there are none).
         run: State of the run, this event included.
     Return:
         Ignored.
@@ -378,11 +380,11 @@ def on_analysis_finished(event: events.AnalysisFinished, run: RunState) -> None:
     """A run that makes no model has ended well; all that it found is in its state.
 
     Fires when:
-        At the end of a run that analyses quantization and succeeded.
+        At the end of a run that analyses quantization, explores a shard, or joins shards, and succeeded.
     How often:
         Once, as the last event; such a run ends with this or with on_run_failed.
     Thread:
-        The one that called ``analyze_sensitivity``.
+        The one that called ``analyze_sensitivity``, ``compress_model`` or ``merge_runs``.
     Arguments:
         event: ``baseline_score`` (None where nothing was evaluated), ``notes`` (what the run warned of).
         run: State of the run, this event included.

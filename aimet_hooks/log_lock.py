@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 HEARTBEAT_SECONDS = 0.5
 """Time between two touches of a log by its owner."""
+PATIENCE_SECONDS = 0.4
+"""How long a lock must be held by another: who only looks, or adds a score to a run that is over, has it for less."""
 WATCH_SECONDS = 10.0
 """How long a log must not be touched until its owner is taken for dead: file systems tell of touches late."""
 
@@ -37,13 +39,18 @@ def take(file: int, path: Path) -> bool:
     """
     if sys.platform == "win32":
         return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise in_use(path) from None
-    except OSError:
-        return False
-    return True
+    patience = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > patience:
+                raise in_use(path) from None
+            time.sleep(PATIENCE_SECONDS / 20)
+        except OSError:
+            return False
+        else:
+            return True
 
 
 def refuse_in_use(path: Path) -> None:

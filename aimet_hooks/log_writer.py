@@ -57,6 +57,7 @@ class EventLog:
             raise
         self.is_new = not self._whole
         self._pending: list[bytes] = []
+        self._torn = False
         self._sync_due = False
         self._failed_at: float | None = None
         self._lock = threading.Lock()
@@ -66,30 +67,18 @@ class EventLog:
 
     def append(self, event: Event) -> None:
         """Write an event; one that is durable and new is on the disk when this returns."""
-        self.add(event)
-        self.write()
-
-    def add(self, event: Event) -> None:
-        """Take in an event, which is written then whatever may interrupt the run."""
         if self._file is None:  # in a process that was forked off, where the lock may never be given back
             return
         line = event_log.encoded(event_log.to_line(event)) + b"\n"
+        if self._heart is None:  # not before: who else touches the log is watched for until then
+            self._heart = threading.Thread(target=self._beat, name="aimet-hooks event log", daemon=True)
+            self._heart.start()
         with self._lock:
             self._pending.append(line)
             # a score that was known before is in the file that it came from, and goes to the disk with the next new one
             self._sync_due |= event.durable and not getattr(event, "reused", False)
-
-    def write(self) -> None:
-        """Write what was added; when this returns, it is on the disk if it is durable and new."""
-        if self._file is None:
-            return
-        with self._lock:
             if self._failed_at is None or time.monotonic() - self._failed_at >= RETRY_SECONDS:
                 self._write()
-        if self._heart is None:  # not before: who else touches the log is watched for until then
-            heart = threading.Thread(target=self._beat, name="aimet-hooks event log", daemon=True)
-            heart.start()
-            self._heart = heart  # an interrupt while it starts leaves none that could not be joined
 
     def close(self) -> None:
         """Write what is pending and close the file; what the disk still refuses is said.
@@ -146,16 +135,17 @@ class EventLog:
             file = self._file
             if file is None:
                 return
-            if os.fstat(file).st_size > self._whole:  # left by an attempt that failed or that a signal ended
+            if self._torn:
                 os.ftruncate(file, self._whole)
+            self._torn = True
             _write_all(file, data)
+            # nothing is called in this line, so no interrupt can come between: what is written is not written twice
+            self._whole, self._pending, self._torn = self._whole + size, [], False
             if self._sync_due:
                 os.fsync(file)
         except OSError as error:
             self._say_failure(error)
             return
-        self._whole += size
-        self._pending.clear()
         self._sync_due = False
         if self._failed_at is not None:
             logger.warning("%s can be written again; no event is missing", self.path)
@@ -244,7 +234,7 @@ def refuse_taken(directory: Path, *, resume: bool = False) -> None:
     if not resume and os.path.lexists(path):
         raise ResultsDirError(
             f"results_dir {str(directory)!r} already holds a run; choose another directory, "
-            "or continue that run with resume=True"
+            "or continue that run with resume=True (--resume)"
         )
 
 
@@ -311,7 +301,7 @@ def _without_torn_line(file: int, path: Path) -> int:
     if end == size:
         return size
     torn = os.pread(file, size - end, end) if size - end <= event_log.LONGEST_LINE else b""
-    with contextlib.suppress(ValueError, RecursionError):
+    with contextlib.suppress(ValueError):
         event_log.parsed(torn)
         _write_all(file, b"\n")
         return size + 1

@@ -165,6 +165,11 @@ class RunState:
         return self._weight_ranges
 
     @property
+    def output_sqnr(self) -> Mapping[str, Mapping[str, float | None]]:
+        """SQNR in dB of what layers give for the example inputs, as ``WeightRangesAnalyzed`` has it; or empty."""
+        return self._weight_ranges.output_sqnr if self._weight_ranges else {}
+
+    @property
     def sensitivity_started(self) -> SensitivityStarted | None:
         """Rows and columns of the table of layers by bit widths; None where there is none."""
         return self._sensitivity_started

@@ -188,6 +188,9 @@ def run_options(function: F) -> F:
             "{time} and {run_name} in it are filled in.",
         ),
         click.option(
+            "--resume", is_flag=True, help="Take the scores that are in --results-dir; an empty one starts afresh."
+        ),
+        click.option(
             "--on-eval-error",
             type=click.Choice(["skip", "raise"]),
             default="skip",
@@ -225,10 +228,6 @@ def scheme_with(name: str, multiplicity: int) -> SvdScheme:
 
     return SCHEMES[name](multiplicity=multiplicity)
 
-
-resume_option = click.option(
-    "--resume", is_flag=True, help="Take the scores that are in --results-dir; an empty one starts afresh."
-)
 
 console_option = click.option(
     "--console",

@@ -33,7 +33,6 @@ _EXISTING = click.Path(exists=True, path_type=Path)
 @click.option("--full-eval", metavar="FUNCTION", help="Evaluates the baseline and the result, as --eval.")
 @click.option("--shard", type=arguments.ShardType(), metavar="i/n",
               help="Evaluate a share of the cells and stop; 'merge' joins the shares, --resume goes on.")  # fmt: skip
-@arguments.resume_option
 @arguments.run_options
 @arguments.visualization_option
 @arguments.console_option

@@ -23,13 +23,15 @@ from aimet_hooks.cli.quantization import quantization
 from aimet_hooks.cli.select import apply, select
 from aimet_hooks.cli.serve import serve
 from aimet_hooks.cli.show import show
-from aimet_hooks.cli.text_table import printable
+from aimet_hooks.cli.text_table import printable, shortened
 from aimet_hooks.errors import AimetHooksError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
+MOST_SAID = 1_000
+"""Characters of a message."""
 DONE, FAILED, WRONG_USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
@@ -81,15 +83,24 @@ def _said(error: BaseException) -> int:
         return _failure("interrupted", INTERRUPTED)
     if isinstance(error, SystemExit):
         return _failure(f"error: the evaluation called sys.exit({error.code!r})", FAILED)
-    if isinstance(error, click.ClickException):
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return error.exit_code
+    if isinstance(error, click.ClickException):
+        return _failure(f"error: {_usage(error)}", error.exit_code)
     text = str(error) if isinstance(error, AimetHooksError) else f"{type(error).__name__}: {error}"
     return _failure(f"error: {' '.join(text.split())}", WRONG_USAGE if isinstance(error, UsageError) else FAILED)
 
 
+def _usage(error: click.ClickException) -> str:
+    """What is wrong with a line, and where its options are listed."""
+    text = " ".join(error.format_message().split()).rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{text[:1].lower()}{text[1:]}" + (f"; see {context.command_path} --help" if context else "")
+
+
 def _failure(text: str, code: int) -> int:
-    click.echo(f"aimet-hooks: {printable(text)}", err=True)
+    click.echo(f"aimet-hooks: {printable(shortened(text, MOST_SAID))}", err=True)
     return code
 
 

@@ -28,24 +28,35 @@ class BitwidthsType(click.ParamType["tuple[int, ...]"]):
 @click.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @arguments.evaluation_options(required=False)
-@click.option("--bitwidths", type=BitwidthsType(), default="4,8", show_default=True, help="Bits of a weight, 2 to 16.")
+@click.option(
+    "--bitwidths",
+    type=BitwidthsType(),
+    default="4,8",
+    show_default=True,
+    help="Bits of a weight, 2 to 16; which weights will break is judged for the highest.",
+)
 @click.option("--per-channel", is_flag=True, help="A scale for every output channel, in place of one for the layer.")
 @click.option("--asymmetric", is_flag=True, help="Grids from the smallest to the largest weight.")
 @click.option("--layer", "layers", multiple=True, metavar="NAME", help="Only these: name or glob; repeatable.")
 @click.option("--ignore", multiple=True, metavar="NAME", help="Leave out: name or glob; repeatable.")
 @click.option("--input-shape", type=arguments.ShapeType(), help="Shape of the input, as 1,3,224,224.")
 @click.option("--inputs", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.npz",
-              help="In its place example inputs, by name: for the SQNR of what each layer gives.")  # fmt: skip
+              help="In its place example inputs, by name: for the SQNR of outputs, also without --eval.")  # fmt: skip
 @arguments.run_options
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the page of the run to this file.")
 @arguments.visualization_option
 @arguments.console_option
 def quantization(**given: Any) -> None:
-    """Say what quantization will do to MODEL: which weights will break, and with --eval what each layer costs."""
+    """Say what quantization will do to MODEL: which weights will break, with --eval what each layer costs."""
     from aimet_hooks import adapters, analyze_sensitivity, discovery
-    from aimet_hooks.cli import callbacks
+    from aimet_hooks.cli import callbacks, inputs_file
+    from aimet_hooks.errors import UsageError
 
     adapters.require(adapters.ONNX)
+    if given["evaluate"] is None and given["data"] is not None:
+        raise UsageError(
+            "--data is for --eval agreement; give that too, or --inputs for the SQNR of each layer's output"
+        )
     if given["html"] is not None:
         writable.check(given["html"], "--html")
     pages.say_live_page(given["visualization_url"])
@@ -60,7 +71,7 @@ def quantization(**given: Any) -> None:
         layers=given["layers"] or None,
         layers_to_ignore=given["ignore"],
         input_shape=given["input_shape"],
-        example_inputs=None if given["inputs"] is None else callbacks.inputs_in(given["inputs"], "--inputs"),
+        example_inputs=None if given["inputs"] is None else inputs_file.arrays(given["inputs"], "--inputs"),
         direction=given["direction"],
         on_eval_error=given["on_eval_error"],
         visualization_url=given["visualization_url"],
@@ -68,6 +79,7 @@ def quantization(**given: Any) -> None:
         run_name=given["run_name"],
         plugins=[*plugins, heard],
         console=given["console"],
+        resume=given["resume"],
         session_options=arguments.session_options(given["threads"]),
         providers=list(given["providers"]) or None,
     )

@@ -24,3 +24,12 @@ def most_sensitive_first(run: RunState) -> list[str]:
         return [math.inf if drop is None else -drop for drop in drops]
 
     return sorted(run.sensitivity, key=gains)
+
+
+def noisiest_first(run: RunState) -> list[str]:
+    """The layers of ``RunState.output_sqnr``: the lowest SQNR at the lowest bit width first, undefined ones last."""
+
+    def decibels(layer: str) -> list[float]:
+        return [math.inf if value is None else value for value in run.output_sqnr[layer].values()]
+
+    return sorted(run.output_sqnr, key=decibels)

@@ -9,7 +9,7 @@ from aimet_hooks.presentation import quantities
 from aimet_hooks.presentation.text import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from aimet_hooks.events import RunFailed, SensitivityScored
     from aimet_hooks.run_state import RunState
@@ -64,8 +64,8 @@ def selection(run: RunState) -> Mapping[str, Any]:
 
 def _aim(run: RunState) -> str:
     bitwidths = run.settings.get("bitwidths")
-    if isinstance(bitwidths, tuple):
-        return f"at {' and '.join(map(str, bitwidths))} bits"
+    if isinstance(bitwidths, tuple) and bitwidths:
+        return f"at {listed(map(str, bitwidths))} bits"
     wanted = target(run)
     if wanted is not None:
         return f"keep {quantities.ratio(wanted)} of the {metric(run)}"
@@ -108,6 +108,12 @@ def column(cell: EvalScored | SensitivityScored) -> str:
 def cells(number: int, total: int) -> str:
     """How much of the table is known."""
     return f"{number} of {total} cell{'' if total == 1 else 's'}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in a sentence, as 2, 4 and 8."""
+    *before, last = names
+    return f"{', '.join(before)} and {last}" if before else last
 
 
 def plural(number: int, what: str) -> str:

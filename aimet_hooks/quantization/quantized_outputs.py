@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aimet_hooks.adapters import SessionSettings
 from aimet_hooks.adapters.observed import output_noise
 from aimet_hooks.quantization.noise import sqnr
-from aimet_hooks.quantization.quantizer import check_bitwidth, quantize_dequantize
+from aimet_hooks.quantization.quantizer import check_bitwidth, check_flag, quantize_dequantize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,14 +56,19 @@ def compare_quantized(
         as with a weight that is NaN. Never infinite.
 
     Raises:
-        UsageError: If ``model`` is a torch module or no model, ``bitwidth`` is out of range, or a batch does not fit
-            the model's inputs.
+        UsageError: If ``model`` is a torch module or no model, ``bitwidth`` is out of range, ``per_channel`` is
+            no bool, or a batch does not fit the model's inputs.
         MissingExtraError: If onnx or onnxruntime is not installed.
         ModelError: If the model cannot be read or run.
     """
     import pandas as pd
 
-    quantized = partial(quantize_dequantize, bitwidth=check_bitwidth(bitwidth), symmetric=True, per_channel=per_channel)
+    quantized = partial(
+        quantize_dequantize,
+        bitwidth=check_bitwidth(bitwidth),
+        symmetric=True,
+        per_channel=check_flag(per_channel, "per_channel"),
+    )
     found = output_noise(model, inputs, quantized, SessionSettings(options=session_options, providers=providers))
     signal = [row.signal for row in found]
     return pd.DataFrame(

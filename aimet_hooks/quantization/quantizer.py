@@ -41,6 +41,17 @@ def narrowest_range(bitwidth: int) -> float:
     return _SMALLEST_SCALE * float(2 ** (bitwidth - 1) - 1)
 
 
+def check_flag(flag: Any, argument: str) -> bool:
+    """``flag`` as a bool.
+
+    Raises:
+        UsageError: If it is neither True nor False; names the argument.
+    """
+    if not isinstance(flag, (bool, np.bool_)):
+        raise UsageError(f"{argument} is {flag!r}; give True or False")
+    return bool(flag)
+
+
 @dataclass(frozen=True, slots=True)
 class Grid:
     """The values that quantized weights can have: scale * (q - zero_point) for every code lowest <= q <= highest.

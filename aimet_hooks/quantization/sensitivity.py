@@ -4,21 +4,26 @@ The hooks are called in this order::
 
     on_run_started, on_layer_skipped*, on_baseline_score, on_weight_ranges, on_sensitivity_started,
     on_sensitivity_score*, then on_analysis_finished or on_run_failed
+
+Without a callback nothing is scored; without inputs either, nothing is run.
 """
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from aimet_hooks import options, preflight, provenance, reporting
+from aimet_hooks import evaluation, options, preflight, provenance, reporting
 from aimet_hooks.adapters import SessionSettings, adapt
 from aimet_hooks.adapters.stored_weights import stored_weights
+from aimet_hooks.earlier_runs import fingerprint
 from aimet_hooks.events import LayerInfo, RunStarted
 from aimet_hooks.quantization import sensitivity_options
 from aimet_hooks.quantization.sensitivity_result import SensitivityResult, frame
 from aimet_hooks.quantization.sensitivity_run import SensitivityRun
 from aimet_hooks.quantization.sensitivity_table import SensitivityTable
+from aimet_hooks.quantization.tried_layers import TriedLayers
 
 if TYPE_CHECKING:
     import os
@@ -52,6 +57,7 @@ def analyze_sensitivity(
     plugins: Sequence[str | object] | None = None,
     plugin_options: Mapping[str, Mapping[str, Any]] | None = None,
     console: Literal["auto", "on", "off"] = "auto",
+    resume: bool = False,
     session_options: Any = None,
     providers: Sequence[Any] | None = None,
 ) -> SensitivityResult:
@@ -64,9 +70,10 @@ def analyze_sensitivity(
 
     Args:
         model: As for ``compress_model``, like all arguments that are not listed here.
-        eval_callback: Scores the native model, and is called twice for the original; None analyses the ranges of the
-            weights alone, and runs nothing.
-        bitwidths: Bits of a quantized weight, each from 2 to 16; the lowest of all layers are evaluated first.
+        eval_callback: Scores the native model, and is called twice for the original. None: nothing is scored; with
+            example_inputs there is the SQNR of what each layer gives for them, without them nothing is run.
+        bitwidths: Bits of a quantized weight, each from 2 to 16; the lowest of all layers are evaluated first. The
+            ranges of the weights are judged for the highest.
         per_channel: Whether every output channel has a scale of its own, or the layer one for all.
         symmetric: Whether grids are symmetric about zero.
         layers: Names or globs of layers; None for all.
@@ -81,6 +88,8 @@ def analyze_sensitivity(
         plugins: Exactly the plugins to load, as names and objects; None: all that are discovered.
         plugin_options: Options by name of a plugin.
         console: "auto": live panel on a terminal, plain lines elsewhere; "on": always the panel; "off": nothing.
+        resume: Take every score that analyses in results_dir found out of the same model with the same ``per_channel``
+            and ``symmetric``, and evaluate only what is missing; bit widths and layers may be others.
         session_options: ``onnxruntime.SessionOptions`` of the sessions that eval_callback gets.
         providers: Their execution providers, the CPU by default.
 
@@ -91,7 +100,8 @@ def analyze_sensitivity(
         UsageError: An argument is wrong; nothing was evaluated.
         ModelError: The model cannot be read, run or copied, or none of its layers can be quantized.
         EvaluationError: The baseline cannot be evaluated (twice), or too many cells in a row.
-        ResultsDirError: results_dir already holds a run, or cannot be written.
+        ResultsDirError: results_dir already holds a run, is in use or cannot be written; with ``resume`` also if its
+            scores are of another model, configuration or baseline.
     """
     checked = sensitivity_options.check(
         eval_callback=eval_callback,
@@ -108,12 +118,16 @@ def analyze_sensitivity(
             run_name=run_name,
             plugin_options=plugin_options,
             console=console,
+            resume=resume,
         ),
     )
     example = options.example_input(input_shape, example_inputs)
     chosen = checked.reporting.plugins(plugins)
     stored = stored_weights(model)
-    if eval_callback is None:
+    checked = replace(checked, reporting=checked.reporting.of_run(stored.model_name))
+    if eval_callback is None and example_inputs is None:
+        sensitivity_options.refuse_unused(checked, input_shape)
+        checked = replace(checked, bitwidths=checked.bitwidths[-1:])  # the one that ranges are judged for
         left_out = _left_out(checked, stored, [layer.name for layer in stored.layers])
         started = _started(checked, example, stored, None)
         with reporting.opened(checked.reporting, chosen, started) as (announcer, _):
@@ -123,44 +137,49 @@ def analyze_sensitivity(
     with adapt(model, example, SessionSettings(options=session_options, providers=providers)) as adapter:
         started = _started(checked, example, stored, adapter)
         left_out = _left_out(checked, adapter, list(started.layers))
-        with reporting.opened(checked.reporting, chosen, started) as (announcer, _):
+        with reporting.opened(checked.reporting, chosen, started) as (announcer, earlier):
             run = SensitivityRun(options=checked, announcer=announcer, stored=stored, left_out=left_out)
-            table = SensitivityTable(run, adapter, eval_callback, has_inputs=example_inputs is not None)
+            tried = TriedLayers(run, adapter, has_inputs=example_inputs is not None)
+            table = None if eval_callback is None else SensitivityTable(run, adapter, eval_callback, tried, earlier)
             with reporting.failure_announced(run):
-                return _analyze(run, table, started, adapter.notes)
+                return _analyze(run, tried, table, started, adapter.notes)
 
 
 def _analyze(
-    run: SensitivityRun, table: SensitivityTable, started: RunStarted, notes: Sequence[str]
+    run: SensitivityRun, tried: TriedLayers, table: SensitivityTable | None, started: RunStarted, notes: Sequence[str]
 ) -> SensitivityResult:
-    """The story: behind each step the hooks that it calls."""
+    """The story: behind each step the hooks that it calls. There is no table where there is no callback."""
     run.announcer.announce(started)  # on_run_started
     for note in notes:
         run.announcer.note(note)
-    rows = table.try_layers(list(started.layers))  # on_layer_skipped
-    baseline = table.score_baseline()  # on_baseline_score
-    ranges = run.analyze_ranges()  # on_weight_ranges
-    table.fill(rows)  # on_sensitivity_started, on_sensitivity_score
+    rows = tried.try_each(list(started.layers))  # on_layer_skipped
+    baseline = table.score_baseline() if table else None  # on_baseline_score
+    ranges = run.analyze_ranges(tried.sqnr)  # on_weight_ranges
+    if table:
+        table.fill(rows)  # on_sensitivity_started, on_sensitivity_score
     run.finish(baseline)  # on_analysis_finished
     return _result(run, *ranges)
 
 
 def _analyze_ranges(run: SensitivityRun, started: RunStarted) -> SensitivityResult:
-    """The same where there is no callback."""
+    """The same where nothing is run."""
     run.announcer.announce(started)  # on_run_started
     run.leave_out()  # on_layer_skipped
-    ranges = run.analyze_ranges()  # on_weight_ranges
+    ranges = run.analyze_ranges({})  # on_weight_ranges
     run.finish(None)  # on_analysis_finished
     return _result(run, *ranges)
 
 
 def _result(run: SensitivityRun, summary: pd.DataFrame, problems: Sequence[ProblematicLayer]) -> SensitivityResult:
     state = run.announcer.state
-    cells = state.sensitivity.items()
+    scores = {name: {bits: cell.score for bits, cell in row.items()} for name, row in state.sensitivity.items()}
+    measured = {
+        name: {int(bits): decibels for bits, decibels in row.items()} for name, row in state.output_sqnr.items()
+    }
     return SensitivityResult(
-        scores=frame({name: {bits: cell.score for bits, cell in row.items()} for name, row in cells}, state.bitwidths),
+        scores=frame(scores, run.options.bitwidths),
         baseline_score=state.baseline.score if state.baseline else None,
-        sqnr=frame({name: {bits: cell.sqnr for bits, cell in row.items()} for name, row in cells}, state.bitwidths),
+        sqnr=frame(measured or {name: {} for name in scores}, run.options.bitwidths),
         weight_ranges=summary,
         problems=problems,
         skipped=dict(state.skipped),
@@ -174,8 +193,13 @@ def _left_out(checked: SensitivityOptions, model: Adapter | StoredWeights, names
 def _started(
     checked: SensitivityOptions, example: ExampleInput, stored: StoredWeights, adapter: Adapter | None
 ) -> RunStarted:
-    identity = _digest(stored) if adapter is None else adapter.fingerprint()
-    content = f"{identity}:quantization:{checked.bitwidths}:{checked.per_channel}:{checked.symmetric}"
+    identity = {
+        "model": _digest(stored) if adapter is None else adapter.fingerprint(),
+        "compress_scheme": "quantization",
+        "per_channel": str(checked.per_channel),
+        "symmetric": str(checked.symmetric),
+        **evaluation.identity_of(checked.eval_callback),
+    }
     return RunStarted(
         run_name=checked.reporting.run_name or stored.model_name,
         model_name=stored.model_name,
@@ -183,7 +207,8 @@ def _started(
         cost_metric="memory",
         settings={**checked.describe(), "input_shape": example.shape},
         layers=dict(_infos(stored, adapter)),
-        fingerprint=hashlib.sha256(content.encode()).hexdigest(),
+        fingerprint=fingerprint(identity),
+        identity=identity,
         provenance={**provenance.collect(), **({} if adapter is None else adapter.settings())},
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from aimet_hooks import evaluation, event_log, options
 from aimet_hooks.errors import UnknownNameError, UsageError, nearest
 from aimet_hooks.layers import named
-from aimet_hooks.quantization.quantizer import check_bitwidth, quantize_dequantize
+from aimet_hooks.quantization.quantizer import check_bitwidth, check_flag, quantize_dequantize
 from aimet_hooks.reporting import one_of
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from aimet_hooks.options import Direction, OnEvalError
     from aimet_hooks.quantization.quantizer import Doubles
     from aimet_hooks.reporting import Reporting
+
+NOT_ASKED_FOR = "not asked for: layers does not name it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +72,15 @@ class SensitivityOptions:
             if not found:
                 raise UnknownNameError(f"layers has {pattern!r}, which matches no layer{nearest(pattern, names)}")
             asked.update(found)
-        return {name: "not asked for: layers does not name it" for name in names if name not in asked}
+        return {name: NOT_ASKED_FOR for name in names if name not in asked}
 
 
 def check(
     *,
     eval_callback: EvalCallback | None,
     bitwidths: Any,
-    per_channel: bool,
-    symmetric: bool,
+    per_channel: Any,
+    symmetric: Any,
     layers: Any,
     layers_to_ignore: Iterable[Any],
     direction: str,
@@ -95,14 +97,33 @@ def check(
     return SensitivityOptions(
         eval_callback=eval_callback,
         bitwidths=_bitwidths(bitwidths),
-        per_channel=bool(per_channel),
-        symmetric=bool(symmetric),
+        per_channel=check_flag(per_channel, "per_channel"),
+        symmetric=check_flag(symmetric, "symmetric"),
         layers=_names(layers),
         layers_to_ignore=options.listed(layers_to_ignore),
         direction=one_of(direction, options.Direction, "direction"),
         on_eval_error=one_of(on_eval_error, options.OnEvalError, "on_eval_error"),
         reporting=reporting,
     )
+
+
+def refuse_unused(options: SensitivityOptions, input_shape: object) -> None:
+    """Refuse what says how the model is run, or how its weights are rounded, where neither is done.
+
+    Raises:
+        UsageError: Names the argument.
+    """
+    given = {
+        "per_channel=True": options.per_channel,
+        "symmetric=False": not options.symmetric,
+        "input_shape": input_shape is not None,
+    }
+    for argument, is_given in given.items():
+        if is_given:
+            raise UsageError(
+                f"{argument} changes nothing, as without eval_callback and example_inputs only the ranges of the "
+                "weights are analyzed, for every kind of scale; give one of the two, or leave it out"
+            )
 
 
 def _bitwidths(given: Any) -> tuple[int, ...]:

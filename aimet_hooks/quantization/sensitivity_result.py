@@ -21,8 +21,8 @@ class SensitivityResult:
         scores: Score of the model, in the callback's unit: a row a ``layer``, a column a ``bitwidth``; NaN where an
             evaluation failed. Empty without a callback.
         baseline_score: Score of the original model; None without a callback.
-        sqnr: Of what the layer gives for the example inputs with its quantized weight, in dB, at most 200: the same
-            rows and columns; NaN where there were no ``example_inputs``, or where the example does not call the layer.
+        sqnr: Of what the layer gives for the example inputs with its quantized weight, in dB, at most 200: a row
+            a layer, a column a bit width; NaN where there were no ``example_inputs``, or where a note says why.
         weight_ranges: What quantization leaves of the weights at the highest of the bit widths, as
             ``summarize_weight_ranges`` gives it.
         problems: The layers that will break at that bit width, the worst first.

@@ -6,12 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aimet_hooks.errors import ModelError
 from aimet_hooks.events import AnalysisFinished, LayerSkipped, WeightRangesAnalyzed
 from aimet_hooks.quantization.layer_summary import summary_of
 from aimet_hooks.quantization.problematic import problems_of
+from aimet_hooks.quantization.sensitivity_options import NOT_ASKED_FOR
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -52,14 +54,36 @@ class SensitivityRun:
         self.announcer.announce(LayerSkipped(layer=name, reason=reason))
 
     def leave_out(self) -> None:
-        """Skip what is not to be analysed: all that is skipped where nothing is evaluated."""
+        """Skip what is not to be analysed: all that is skipped where nothing is run.
+
+        Raises:
+            ModelError: If no other layer is there.
+        """
         for name, reason in self.left_out.items():
             self.skip(name, reason)
+        self.require([layer for layer in self.stored.layers if layer.name not in self.left_out])
 
-    def analyze_ranges(self) -> tuple[pd.DataFrame, list[ProblematicLayer]]:
+    def require(self, layers: Sequence[object]) -> None:
+        """Make sure that there are layers to analyse.
+
+        Raises:
+            ModelError: If there is none; names some that were skipped, those that were asked for first.
+        """
+        if not layers:
+            skipped = sorted(self.announcer.state.skipped.items(), key=lambda item: item[1] == NOT_ASKED_FOR)
+            told = "; ".join(f"{name!r}: {reason}" for name, reason in skipped[:3])
+            what = f"no layer of {self.stored.model_name} can be quantized"
+            raise ModelError(f"{what}: {told or 'it has no layer with weights'}")
+
+    def analyze_ranges(
+        self, output_sqnr: Mapping[str, Mapping[int, float | None]]
+    ) -> tuple[pd.DataFrame, list[ProblematicLayer]]:
         """What quantization leaves of the weights at the highest bit width, and which layers will break.
 
         Layers that the table cannot have are there too: it is just those of which something may be wrong.
+
+        Args:
+            output_sqnr: What it leaves of what layers give, by bit width; empty where that was not measured.
         """
         self.stage = "weight ranges"
         bitwidth = self.options.bitwidths[-1]
@@ -70,6 +94,9 @@ class SensitivityRun:
                 bitwidth=bitwidth,
                 layers={str(name): _figures(row) for name, row in summary.to_dict("index").items()},
                 problems=tuple(_told(problem) for problem in problems),
+                output_sqnr={
+                    name: {str(bits): decibels for bits, decibels in row.items()} for name, row in output_sqnr.items()
+                },
             )
         )
         return summary, problems

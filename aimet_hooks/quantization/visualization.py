@@ -147,7 +147,7 @@ def visualize_changes_after_optimization(
 
 
 class _Places:
-    """Where a page goes; what is wrong with these places is found out before anything is computed.
+    """Where a page goes. A wrong one is refused before anything is computed; a directory is made when a page is.
 
     Args:
         name: Of the file, without its suffix.
@@ -156,13 +156,14 @@ class _Places:
 
     Raises:
         UsageError: If one of them is none of what is allowed.
-        ResultsDirError: If the directory cannot be made.
         AimetHooksError: If there is no server.
     """
 
     def __init__(self, name: str, results_dir: str | os.PathLike[str] | None, url: str | None) -> None:
         self._bokeh = discovery.plugin(PLUGIN)
-        self._path = None if results_dir is None else _directory(results_dir) / f"{name}.html"
+        if results_dir is not None and not isinstance(results_dir, (str, os.PathLike)):
+            raise UsageError(f"results_dir is {results_dir!r}; give the path of a directory, as 'plots'")
+        self._path = None if results_dir is None else Path(results_dir) / f"{name}.html"
         if url is not None and not isinstance(url, str):
             raise UsageError(
                 f"visualization_url is {url!r}; give the address of a Bokeh server, as 'http://localhost:5006/'"
@@ -172,8 +173,10 @@ class _Places:
     def show(self, draw: Callable[[Any], Any]) -> Any:
         """Bring the layout that ``draw`` makes to these places; what ``visualize_weight_ranges`` returns."""
         if self._path is not None:
+            layout = draw(self._bokeh)
+            _make(self._path.parent)
             try:
-                self._bokeh.write_layout(draw(self._bokeh), self._path)
+                self._bokeh.write_layout(layout, self._path)
             except OSError as error:
                 raise ResultsDirError(
                     f"{self._path} cannot be written ({error.strerror or error}); choose another results_dir"
@@ -184,14 +187,10 @@ class _Places:
         return draw(self._bokeh) if self._path is None else self._path
 
 
-def _directory(results_dir: Any) -> Path:
-    if not isinstance(results_dir, (str, os.PathLike)):
-        raise UsageError(f"results_dir is {results_dir!r}; give the path of a directory, as 'plots'")
-    path = Path(results_dir)
+def _make(directory: Path) -> None:
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ResultsDirError(
-            f"results_dir {str(path)!r} cannot be made ({error.strerror or error}); choose another"
+            f"results_dir {str(directory)!r} cannot be made ({error.strerror or error}); choose another"
         ) from error
-    return path

@@ -10,7 +10,7 @@ from aimet_hooks.adapters.stored_weights import stored_weights
 from aimet_hooks.quantization.channel_statistics import channel_statistics
 from aimet_hooks.quantization.names import matching
 from aimet_hooks.quantization.noise import noise_on
-from aimet_hooks.quantization.quantizer import check_bitwidth, grid_of
+from aimet_hooks.quantization.quantizer import check_bitwidth, check_flag, grid_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -61,12 +61,13 @@ def analyze_weight_ranges(
         the smallest to the largest weight.
 
     Raises:
-        UsageError: If ``model`` is no model, or ``bitwidth`` is out of range.
+        UsageError: If ``model`` is no model, ``bitwidth`` is out of range, or ``per_channel`` is no bool.
         UnknownNameError: If a name or pattern of ``layers`` matches nothing.
         MissingExtraError: If the model's framework is not installed.
         ModelError: If the model cannot be read.
     """
-    return channels_of(select(stored_weights(model).layers, layers), bitwidth, per_channel=per_channel)
+    each = check_flag(per_channel, "per_channel")
+    return channels_of(select(stored_weights(model).layers, layers), bitwidth, per_channel=each)
 
 
 def channels_of(chosen: Sequence[StoredLayer], bitwidth: int, *, per_channel: bool) -> pd.DataFrame:

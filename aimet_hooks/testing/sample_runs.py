@@ -103,7 +103,15 @@ def sensitivity_run(layers: Sequence[str] = ("conv1", "layer1.0.conv1", "fc"), s
 
 
 def weight_ranges_run() -> list[Event]:
-    """A run that analyses weight ranges and evaluates nothing."""
+    """A run that analyses weight ranges and runs nothing."""
+    return [
+        replace(event, output_sqnr={}) if isinstance(event, WeightRangesAnalyzed) else event
+        for event in output_noise_run()
+    ]
+
+
+def output_noise_run() -> list[Event]:
+    """A run that measures what layers give for example inputs, and evaluates nothing."""
     told = _analysis(("conv1", "fc"), "rnn")
     evaluated = (BaselineScored, SensitivityStarted, SensitivityScored, AnalysisFinished)
     return _placed([*(event for event in told if not isinstance(event, evaluated)), AnalysisFinished()])
@@ -119,6 +127,7 @@ SAMPLE_RUNS: Mapping[str, Callable[[], list[Event]]] = MappingProxyType(
         "a sensitivity analysis": sensitivity_run,
         "a sensitivity analysis of strange names": lambda: sensitivity_run(STRANGE_NAMES, "skipped \ud800 <i>"),
         "an analysis of weight ranges": weight_ranges_run,
+        "an analysis of what layers give": output_noise_run,
     }
 )
 """Every sample by what it is."""
@@ -295,4 +304,5 @@ def _ranges(layers: Sequence[str]) -> WeightRangesAnalyzed:
         },
     )
     figures = {name: undefined if name == layers[-1] else row for name in layers}
-    return WeightRangesAnalyzed(bitwidth=8, layers=figures, problems=problems)
+    noise = {name: {str(bits): 6.0 * bits - number for bits in BITWIDTHS} for number, name in enumerate(layers)}
+    return WeightRangesAnalyzed(bitwidth=8, layers=figures, problems=problems, output_sqnr=noise)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bokeh.models import Column, ColumnDataSource
 
 from aimet_hooks.presentation import quantities, wording
+from aimet_hooks.presentation.score_grid import ScoreGrid
 from aimet_hooks.presentation.score_scale import ScoreScale
 from aimet_hooks.presentation.text import clean, layer_name
 from bokeh_vis import markup, progress, run_page, tables, theme
@@ -27,6 +28,9 @@ EDGES = (0.1, 1.0, 5.0)
 """Points by which a score differs, up to which each of three colours goes."""
 
 DIFFERENCE = '<div class="right <%- value ? "differs" : "" %>"><%- value %></div>'
+CHOICES = range(1, 6)
+"""Places of the columns of what was chosen, which analyses have not."""
+
 FIXED = ("layer", "ratio_a", "bar_a", "look_a", "cost_a", "ratio_b", "bar_b", "look_b", "cost_b", "difference")
 
 
@@ -59,7 +63,7 @@ class Comparison:
         self._document = document
         self._root: Column | None = None
         self._metrics = ("", "")
-        self._columns: tuple[float, ...] = ()
+        self._titles: tuple[str, ...] = ()
         for run in self._runs:
             run_page.listen(document, run, lambda _: None)
         self.refresh()
@@ -73,26 +77,29 @@ class Comparison:
             return
         self._drawn = versions
         a, b = first.state, second.state
-        columns = tuple(sorted(set(a.candidates) & set(b.candidates)))
+        columns = _common_columns(a, b)
+        titles = tuple(ScoreGrid.of(a).title(column) for column in columns)
         metrics = wording.metric(a), wording.metric(b)
-        if self._root is None or (columns, metrics) != (self._columns, self._metrics):
-            self._build(columns, metrics)
+        if self._root is None or (titles, metrics) != (self._titles, self._metrics):
+            self._build(titles, metrics)
+        for place in CHOICES:
+            self._table.columns[place].visible = not (wording.is_analysis(a) and wording.is_analysis(b))
         self._source.data = _table_data(a, b, columns)
         rows = len(self._source.data["layer"])
         self._table.height, self._table.visible = tables.height(rows, ROWS_SEEN), rows > 0
         self._summary.text = _summary(first, second)
         self._heading.text = _heading(a, b, columns)
 
-    def _build(self, columns: tuple[float, ...], metrics: tuple[str, str]) -> None:
-        """The models for these columns; in a session of one viewer they may be made anew."""
+    def _build(self, titles: tuple[str, ...], metrics: tuple[str, str]) -> None:
+        """The models for columns of these titles; in a session of one viewer they may be made anew."""
         if self._root is not None:
             self._document.remove_root(self._root)
-        self._columns, self._metrics = columns, metrics
+        self._titles, self._metrics = titles, metrics
         sheet = theme.sheet()
-        fields = (*FIXED, *(f"cell_{place}" for place in range(len(columns))))
+        fields = (*FIXED, *(f"cell_{place}" for place in range(len(titles))))
         empty: dict[str, Any] = {field: [] for field in fields}
         self._source = ColumnDataSource(name="differences", data=empty)
-        self._table = _table(self._source, columns, metrics, sheet)
+        self._table = _table(self._source, titles, metrics, sheet)
         tables.repaint_on_change(self._document, self._source, self._table)
         self._summary, self._heading = (theme.words(name, sheet) for name in ("summary", "differences_heading"))
         cards = theme.card(self._summary, sheet=sheet), theme.card(self._heading, self._table, sheet=sheet)
@@ -108,11 +115,11 @@ def _ratio(side: str) -> str:
 
 
 def _table(
-    source: ColumnDataSource, ratios: tuple[float, ...], metrics: tuple[str, str], sheet: InlineStyleSheet
+    source: ColumnDataSource, titles: tuple[str, ...], metrics: tuple[str, str], sheet: InlineStyleSheet
 ) -> DataTable:
-    scores = [tables.score_column(f"cell_{place}", 60) for place in range(len(ratios))]
-    for column, ratio in zip(scores, ratios, strict=True):
-        column.title, column.visible = quantities.ratio(ratio), True
+    scores = [tables.score_column(f"cell_{place}", 60) for place in range(len(titles))]
+    for column, title in zip(scores, titles, strict=True):
+        column.title, column.visible = title, True
     columns = [
         tables.column("layer", "layer", 190, tables.NAME),
         tables.column("ratio_a", "ratio chosen in A", 140, _ratio("a")),
@@ -135,13 +142,19 @@ def _table_data(a: RunState, b: RunState, columns: tuple[float, ...]) -> dict[st
             data[f"{field}_{side}"] = [values[place] for values in chosen]
         data[f"cost_{side}"] = [_cost(run, layer) for layer in layers]
     data["difference"] = [_difference(a, b, layer) for layer in layers]
-    for place, ratio in enumerate(columns):
-        data[f"cell_{place}"] = [_cell(a, b, scales, layer, ratio) for layer in layers]
+    for place, column in enumerate(columns):
+        data[f"cell_{place}"] = [_cell(a, b, scales, layer, column) for layer in layers]
     return data
 
 
+def _common_columns(a: RunState, b: RunState) -> tuple[float, ...]:
+    """The ratios that both tables have, or the bit widths."""
+    first, second = ScoreGrid.of(a), ScoreGrid.of(b)
+    return tuple(sorted(set(first.columns) & set(second.columns))) if first.by_bits == second.by_bits else ()
+
+
 def _rows(run: RunState) -> list[str]:
-    return [*run.scores, *(run.selection.comp_ratios if run.selection else ())]
+    return [*ScoreGrid.of(run).rows, *(run.selection.comp_ratios if run.selection else ())]
 
 
 def _chosen(run: RunState, layer: str) -> tuple[str, float, str]:
@@ -172,9 +185,9 @@ def _difference(a: RunState, b: RunState, layer: str) -> str:
     return f"{'+' if after > before else '-'}{quantities.count(abs(after - before))}"
 
 
-def _cell(a: RunState, b: RunState, scales: tuple[ScoreScale, ScoreScale], layer: str, ratio: float) -> str:
-    """By how many points B loses less (or more) than A at a ratio, each against its own baseline."""
-    found = [run.scores.get(layer, {}).get(ratio) for run in (a, b)]
+def _cell(a: RunState, b: RunState, scales: tuple[ScoreScale, ScoreScale], layer: str, column: float) -> str:
+    """By how many points B loses less (or more) than A in a column, each against its own baseline."""
+    found = [ScoreGrid.of(run).rows.get(layer, {}).get(column) for run in (a, b)]
     drops = [
         scale.drop(cell.score) if cell is not None and cell.score is not None else None
         for cell, scale in zip(found, scales, strict=True)
@@ -185,15 +198,16 @@ def _cell(a: RunState, b: RunState, scales: tuple[ScoreScale, ScoreScale], layer
     size = sum(abs(better) > edge for edge in EDGES)
     look = "same" if size == 0 else f"{'better' if better > 0 else 'worse'}{size}"
     text = "0" if round(better, 2) == 0 else f"{better:+.2f}"
-    return tables.cell(100 * better, look, text, f"{layer_name(layer)} at {quantities.ratio(ratio)}")
+    return tables.cell(100 * better, look, text, f"{layer_name(layer)} {ScoreGrid.of(a).at(column)}")
 
 
 def _heading(a: RunState, b: RunState, columns: tuple[float, ...]) -> str:
     heading = markup.heading("Layers", "scores in points, each against its own baseline: + where B is better than A")
     if not columns:
-        return f'{heading}<p class="muted">The two have no ratio in common, so no scores to compare.</p>'
-    left_out = len(set(a.candidates) ^ set(b.candidates))
-    also = f" · {wording.plural(left_out, 'ratio')} left out that only one of them has" if left_out else ""
+        return f'{heading}<p class="muted">The two have no ratio or bit width in common, so no scores to compare.</p>'
+    grid = ScoreGrid.of(a)
+    left_out = len(set(grid.columns) ^ set(ScoreGrid.of(b).columns))
+    also = f" · {wording.plural(left_out, grid.column)} left out that only one of them has" if left_out else ""
     legend = " ".join(f'<b class="{look}">{text}</b>' for look, text in _LEGEND)
     point = ScoreScale.of(a).point
     return f'{heading}<div class="legend">B is {legend} than A · 1 point = {point:.3g}{also}</div>'

@@ -113,6 +113,7 @@ def _how_to_start(server: str) -> str:
     return (
         "<p>Start a run with this page's server as <code>visualization_url</code>:</p>"
         f'<pre>compress_model(model, eval_callback, ..., visualization_url="{server}")</pre>'
+        f'<pre>analyze_sensitivity(model, eval_callback, ..., visualization_url="{server}")</pre>'
         f"<pre>aimet-hooks demo --visualization-url {server}</pre>"
         '<p class="muted">The page follows by itself, in every open tab.</p>'
     )

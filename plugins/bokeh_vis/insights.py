@@ -16,7 +16,7 @@ FREE, FREE_IN_NOISE = EDGES[1], EDGES[2]
 """Points: a layer that loses less at its lowest known ratio costs nothing; at most so much where the layers spread."""
 
 SACRED = EDGES[5]
-"""Points: a layer that loses more at its highest known ratio had better be left alone."""
+"""Points: a layer that loses more at its highest known ratio, or at a bit width, had better be left alone."""
 
 FEWEST = 3
 """Layers that must be known before anything is said of noise."""
@@ -34,7 +34,8 @@ class Insights:
         free_limit: Points below which a loss is none to speak of: as large as the spread, within limits, and at least
             as the noise of the original model.
         free: Layers that lose less at their lowest known ratio, with that ratio, the most expensive layers first.
-        sacred: Layers that lose much even at their highest known ratio, with that ratio, the worst first.
+        sacred: Layers that lose much even at their highest known ratio, with that ratio, the worst first. In a table of
+            bit widths, any of which may be the wanted one: at any of them, with the highest, that first.
         known: Layers with a score.
     """
 
@@ -50,20 +51,23 @@ class Insights:
 def of(run: RunState) -> Insights:
     """Insights of a run so far; takes a step a cell."""
     scale = ScoreScale.of(run)
-    drops = {layer: found for layer in ScoreGrid.of(run).rows if (found := _drops(run, layer, scale))}
+    grid = ScoreGrid.of(run)
+    drops = {layer: found for layer in grid.rows if (found := _drops(run, layer, scale))}
     if not drops:
         return Insights()
     spread, spread_ratio, spread_layers = _spread(run, drops)
     limit = max(min(max(FREE, spread or 0.0), FREE_IN_NOISE), scale.noise_points)
     free = [(layer, min(row)) for layer, row in drops.items() if row[min(row)] < limit]
-    sacred = [(layer, max(row)) for layer, row in drops.items() if row[max(row)] > SACRED]
+    judged = {layer: list(row) if grid.by_bits else [max(row)] for layer, row in drops.items()}
+    costly = {layer: [column for column in judged[layer] if row[column] > SACRED] for layer, row in drops.items()}
+    sacred = [(layer, max(columns)) for layer, columns in costly.items() if columns]
     return Insights(
         spread=spread,
         spread_ratio=spread_ratio,
         spread_layers=spread_layers,
         free_limit=limit,
         free=tuple(sorted(free, key=lambda cell: -run.cost(cell[0]) if cell[0] in run.layers else 0.0)),
-        sacred=tuple(sorted(sacred, key=lambda cell: -drops[cell[0]][cell[1]])),
+        sacred=tuple(sorted(sacred, key=lambda cell: (-cell[1] if grid.by_bits else 0, -drops[cell[0]][cell[1]]))),
         known=len(drops),
     )
 

@@ -61,6 +61,7 @@ class LiveLayout:
             raise AimetHooksError(self._sentence(error)) from error
         self._closing, self._shown = threading.Event(), threading.Event()
         self._problem = ""
+        self._is_lost = self._is_replaced = False
         self._connection: Connection | None = None
         self._thread: threading.Thread | None = None
 
@@ -96,40 +97,64 @@ class LiveLayout:
         self._closing.set()
         if _held.get(self.page) is self:
             del _held[self.page]
-        if self._connection is not None and not self._shown.is_set():
+        if self._connection is not None and (self._is_lost or not self._shown.is_set()):
             self._connection.interrupt()
         if self._thread is not None:
             self._thread.join(CLOSE_WAIT)
 
     def _work(self, root: Column) -> None:
+        try:
+            self._hold(root)
+            while not self._is_replaced and not self._closing.wait(PAUSE):
+                self._hold(root)
+            if self._is_replaced:
+                logger.info("the page at %s shows something newer", self.page)
+        except ConnectionFailed as error:
+            self._problem = f"{error}"
+        except Exception as error:
+            self._problem = f"{type(error).__name__}: {error}"
+            logger.debug("the page cannot be shown", exc_info=True)
+        finally:
+            self._shown.set()
+
+    def _hold(self, root: Column) -> None:
+        """Put the page on the server and keep it there; returns when it was there and is not any more.
+
+        Raises:
+            ConnectionFailed: If the server never had it.
+        """
         self._connection = connection = Connection(self._address)
         try:
             connection.open()
             self._put(connection, root)
+            if self._is_lost:
+                logger.info("the page at %s is back", self.page)
+            self._is_lost = False
             self._shown.set()
-            while not self._closing.wait(PAUSE):
+            while not self._is_replaced and not self._closing.wait(PAUSE):
                 connection.roundtrip()
-                if root not in connection.document.roots:
-                    logger.info("the page at %s shows something newer", self.page)
-                    break
+                self._is_replaced = root.id not in {there.id for there in connection.document.roots}
         except Exception as error:
-            if self._shown.is_set():
-                logger.warning("the page at %s is not held any more: %s; draw it again if it is gone", self.page, error)
-            else:
-                known = isinstance(error, ConnectionFailed)
-                self._problem = f"{error}" if known else f"{type(error).__name__}: {error}"
-                logger.debug("the page cannot be shown", exc_info=True)
+            if not self._shown.is_set():
+                raise
+            if not self._is_lost:
+                logger.warning("the page at %s is lost: %s; it comes back when the server does", self.page, error)
+            self._is_lost = True
         finally:
             connection.close()
-            self._shown.set()
+            if root in connection.document.roots:
+                connection.document.remove_root(root)  # for the next connection, which has a document of its own
 
     def _put(self, connection: Connection, root: Column) -> None:
         """Replace the page that the session holds, or the one in which ``aimet-hooks serve`` waits for a run.
 
-        Tabs get a new page by loading it anew.
+        Tabs get a new page by loading it anew. A page that comes back replaces none that took its place meanwhile.
         """
         document = connection.document
         old = pages.found(document)
+        if old and self._is_lost:
+            self._is_replaced = root.id not in {page.id for page in old}
+            return
         waiting = run_pages.find(document)
         if waiting is not None and waiting.control.claim.owner:
             waiting = None  # a run has it
@@ -148,8 +173,6 @@ class LiveLayout:
             document.remove_root(replaced)
         document.add_root(root)
         document.title = pages.title_of(root)
-        # a tab whose server is gone keeps what it shows; by itself it would put an empty page in its place
-        document.config.update(reconnect_session=False, notify_connection_status=False)
         connection.roundtrip(PUSH)
 
     def _check_token(self) -> None:

@@ -233,7 +233,7 @@ def _add_scripts(root: Column, quiet: Div) -> None:
             "quiet": quiet,
             "colours": list(theme.CURVES),
         },
-        code=theme.scripts("fit.js", "ticks.js", "greedy.js", "choices.js", "steps.js", "tick.js"),
+        code=theme.scripts("fit.js", "ticks.js", "greedy.js", "choices.js", "steps.js", "come_back.js", "tick.js"),
     )
     source.js_on_change("data", tick)
     cells.selected.js_on_change("indices", tick)

@@ -119,12 +119,13 @@ def _table(source: ColumnDataSource, sheet: InlineStyleSheet) -> DataTable:
 def _row(followed: FollowedRun, now: float) -> dict[str, Any]:
     run = followed.state
     names = wording.titles(run)
+    has_target = run.started and run.started.cost_metric and not wording.is_analysis(run)
     state, look = _state(run, now)
     return {
         "key": followed.key,
         "directory": clean(followed.name),
         "name": names[0] if names else clean(followed.name),
-        "what": " · ".join(names[1:-1] if run.started and run.started.cost_metric else names[1:]),
+        "what": " · ".join(names[1:-1] if has_target else names[1:]),
         "state": state,
         "look": look,
         "progress": f"{run.completed} / {run.total}" if run.total else "",

@@ -1,10 +1,10 @@
-"""The layers that are not compressed, each with its reason."""
+"""The layers that are in no table, each with its reason."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bokeh.models import ColumnDataSource
+from bokeh.models import Column, ColumnDataSource
 from bokeh.models.widgets.markups import Div
 from bokeh.models.widgets.tables import DataTable
 
@@ -14,13 +14,13 @@ from aimet_hooks.presentation.text import clean, layer_name
 from bokeh_vis import markup, tables, theme
 
 if TYPE_CHECKING:
-    from bokeh.models import Column, InlineStyleSheet
+    from bokeh.models import InlineStyleSheet
 
     from aimet_hooks.events import Event
     from aimet_hooks.run_state import RunState
     from bokeh_vis.parts import Parts
 
-SOURCE, TABLE, HEADING = "skipped", "skipped_table", "skipped_heading"
+CARD, SOURCE, TABLE, HEADING = "skipped_layers", "skipped", "skipped_table", "skipped_heading"
 FIELDS = ("layer", "kind", "share", "share_bar", "reason")
 ROWS_SEEN = 14
 SHARE_COLUMN = 1
@@ -40,7 +40,9 @@ def build(sheet: InlineStyleSheet) -> Column:
         ],
         sheet,
     )
-    return theme.card(theme.words(HEADING, sheet), table, sheet=sheet)
+    card = theme.card(theme.words(HEADING, sheet), table, sheet=sheet)
+    card.name = CARD
+    return card
 
 
 class SkippedLayers:
@@ -51,6 +53,7 @@ class SkippedLayers:
     """
 
     def __init__(self, parts: Parts) -> None:
+        self._card = parts.get(CARD, Column)
         self._table = parts.get(TABLE, DataTable)
         self._source = parts.get(SOURCE, ColumnDataSource)
         self._heading = parts.get(HEADING, Div)
@@ -82,6 +85,7 @@ class SkippedLayers:
         }
         self._table.height = tables.height(len(shares), ROWS_SEEN)
         self._table.visible = bool(shares)
+        self._card.visible = bool(shares) or not wording.is_analysis(run)
         self._table.columns[SHARE_COLUMN].title = markup.escaped(wording.metric(run))
         if not shares:
             what = "Layers that cannot be compressed, or that you ignore, appear here with the reason."

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from bokeh_vis.parts import Parts
 
 CARD, SOURCE, TABLE, HEADING = "weight_bits", "weight_bits_rows", "weight_bits_table", "weight_bits_heading"
+SQNR_COLUMN = 7
 ROWS_SEEN, MOST_PROBLEMS = 14, 8
-FIELDS = ("number", "layer", "weights", "weights_text", "bits", "bits_bar", "bits_each", "widest", "zeroed", "what")
+FIELDS = (
+    *("number", "layer", "weights", "weights_text", "bits", "bits_bar", "bits_each", "widest", "zeroed"),
+    *("sqnr", "what"),
+)
 BITS = (
     f'<% if (value !== null) {{ %><div class="share">{tables.bar("bits_bar")}<b><%- value.toFixed(1) %></b></div>'
     "<% } %>"
@@ -48,6 +52,7 @@ def build(sheet: InlineStyleSheet) -> Column:
             tables.column("bits_each", "per channel", 90, PLAIN_BITS),
             tables.column("widest", "widest channel", 120),
             tables.column("zeroed", "to zero", 64, PERCENT),
+            tables.column("sqnr", "SQNR", 176),
             tables.column("what", "cause and remedy", 460),
         ],
         sheet,
@@ -87,19 +92,24 @@ class WeightBits:
         self._drawn = True
         found = run.weight_ranges
         self._card.visible = self._table.visible = found is not None
-        rows = [] if found is None else list(_rows(found))
+        rows = [] if found is None else list(_rows(found, run))
+        bitwidths = list(dict.fromkeys(bits for row in run.output_sqnr.values() for bits in row))
+        noise = self._table.columns[SQNR_COLUMN]
+        noise.visible = bool(bitwidths)
+        noise.title = f"SQNR, dB, at {markup.escaped(clean(wording.listed(bitwidths)))} bits" if bitwidths else "SQNR"
         self._source.data = {field: [row[field] for row in rows] for field in FIELDS}
         self._table.height = tables.height(len(rows), ROWS_SEEN)
-        self._heading.text = "" if found is None else _words(found)
+        self._heading.text = "" if found is None else _words(found, has_noise=bool(bitwidths))
 
 
-def _rows(found: WeightRangesAnalyzed) -> Iterator[dict[str, Any]]:
+def _rows(found: WeightRangesAnalyzed, run: RunState) -> Iterator[dict[str, Any]]:
     """Those that will break, the worst first, then the others in the order of the network."""
     problems = {str(problem.get("layer")): problem for problem in found.problems}
     numbers = {layer: number for number, layer in enumerate(found.layers, start=1)}
     order = [layer for layer in problems if layer in found.layers]
     for layer in [*order, *(layer for layer in found.layers if layer not in problems)]:
-        yield _row(numbers[layer], layer, found.layers[layer], problems.get(layer), found.bitwidth)
+        row = _row(numbers[layer], layer, found.layers[layer], problems.get(layer), found.bitwidth)
+        yield row | {"sqnr": _decibels(run.output_sqnr.get(layer, {}))}
 
 
 def _row(
@@ -123,6 +133,10 @@ def _row(
     }
 
 
+def _decibels(row: Mapping[str, float | None]) -> str:
+    return " · ".join("-" if value is None else f"{value:.1f}" for value in row.values())
+
+
 def _sentences(problem: Mapping[str, Any]) -> Iterator[str]:
     """Cause and remedy."""
     for name in ("cause", "remedy"):
@@ -130,7 +144,7 @@ def _sentences(problem: Mapping[str, Any]) -> Iterator[str]:
         yield f"{text[:1].upper()}{text[1:]}."
 
 
-def _words(found: WeightRangesAnalyzed) -> str:
+def _words(found: WeightRangesAnalyzed, *, has_noise: bool) -> str:
     number = len(found.problems)
     verdict = "no layer will break" if number == 0 else f"{wording.plural(number, 'layer')} will break"
     heading = markup.heading("Weights", f"on {found.bitwidth} bits: {verdict}")
@@ -138,7 +152,7 @@ def _words(found: WeightRangesAnalyzed) -> str:
         "Bits left: what three quarters of the channels keep at least with one scale for the layer; per channel: with "
         "one for each. Widest channel: its number, and how many times the median range it has. To zero: weights that "
         "become it."
-    )
+    ) + (" SQNR: of what it gives for the example inputs with its weights quantized." if has_noise else "")
     sentences = "".join(
         f"<p><b>{markup.layer(str(problem.get('layer')))}</b>: {markup.escaped(' '.join(_sentences(problem)))}</p>"
         for problem in found.problems[:MOST_PROBLEMS]

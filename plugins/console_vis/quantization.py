@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from aimet_hooks.presentation import wording
-from aimet_hooks.presentation.sensitivity_ranking import most_sensitive_first
+from aimet_hooks.presentation.sensitivity_ranking import most_sensitive_first, noisiest_first
 from aimet_hooks.presentation.text import clean, layer_name
 from console_vis.aligned import Entry, aligned
 from console_vis.score_colours import ASCII_LABELS, FAILED_STYLE, STYLES, legend
@@ -79,6 +79,20 @@ def sensitivity(run: RunState, scale: ScoreScale, width: int | None, *, colours:
     yield from aligned(headings, rows, width=width)
     if colours and scale.baseline is not None:
         yield Text("  ").append_text(legend(scale, ASCII_LABELS))
+
+
+def outputs(run: RunState, width: int | None) -> Iterator[Text]:
+    """What layers give with quantized weights, the noisiest first, where no table of scores tells it already."""
+    measured = run.output_sqnr
+    if not measured or run.sensitivity_started is not None:
+        return
+    yield Text("SQNR (dB) of what each layer gives for the inputs with its weights quantized, the lowest first", "bold")
+    bitwidths = list(dict.fromkeys(bits for row in measured.values() for bits in row))
+    rows = [
+        [Entry(layer_name(layer)), *(Entry(_number(measured[layer].get(bits))) for bits in bitwidths)]
+        for layer in noisiest_first(run)
+    ]
+    yield from aligned(["layer", *(f"{clean(bits)} bits" for bits in bitwidths)], rows, width=width)
 
 
 def _score(cell: SensitivityScored | None, scale: ScoreScale) -> list[Entry]:

@@ -44,6 +44,7 @@ def summarize(
         _scores(run, scale, width, colours=colours),
         quantization.problems(run, width),
         quantization.sensitivity(run, scale, width, colours=colours),
+        quantization.outputs(run, width),
         _failed_cells(run, width),
         _skipped(run, width),
         _choice(run, width),

@@ -36,13 +36,14 @@ def ranges_csv(event: WeightRangesAnalyzed) -> str:
 
 def sensitivity_json(run: RunState) -> str:
     """``{"schema": 1, "baseline": score, "bitwidths": [bits], "scores": {layer: {bits: score}}, "sqnr": the same}``."""
-    scores = {layer: {str(bits): _score(run, layer, bits) for bits in run.bitwidths} for layer in run.sensitivity}
-    sqnr = {layer: {str(bits): _sqnr(run, layer, bits) for bits in run.bitwidths} for layer in run.sensitivity}
+    layers, bitwidths = _layers(run), _bitwidths(run)
+    scores = {layer: {str(bits): _score(run, layer, bits) for bits in bitwidths} for layer in layers}
+    sqnr = {layer: {str(bits): _sqnr(run, layer, bits) for bits in bitwidths} for layer in layers}
     return to_json(
         {
             "schema": SCHEMA,
             "baseline": run.baseline.score if run.baseline else None,
-            "bitwidths": list(run.bitwidths),
+            "bitwidths": bitwidths,
             "scores": scores,
             "sqnr": sqnr,
         }
@@ -53,14 +54,23 @@ def sensitivity_csv(run: RunState) -> str:
     """A line a cell: ``layer``, ``bitwidth``, ``score``, ``sqnr`` of the layer's output in dB."""
     rows = (
         [layer, bits, _score(run, layer, bits), _sqnr(run, layer, bits)]
-        for layer in run.sensitivity
-        for bits in run.bitwidths
+        for layer in _layers(run)
+        for bits in _bitwidths(run)
     )
     return _csv(["layer", "bitwidth", "score", "sqnr"], rows)
 
 
+def _layers(run: RunState) -> list[str]:
+    """The rows: of the table of scores, or where nothing is scored of what layers give."""
+    return list(run.sensitivity or run.output_sqnr)
+
+
+def _bitwidths(run: RunState) -> list[int]:
+    return list(run.bitwidths) or sorted({int(bits) for row in run.output_sqnr.values() for bits in row})
+
+
 def _cell(run: RunState, layer: str, bits: int) -> SensitivityScored | None:
-    return run.sensitivity[layer].get(bits)
+    return run.sensitivity.get(layer, {}).get(bits)
 
 
 def _score(run: RunState, layer: str, bits: int) -> float | None:
@@ -70,7 +80,7 @@ def _score(run: RunState, layer: str, bits: int) -> float | None:
 
 def _sqnr(run: RunState, layer: str, bits: int) -> float | None:
     cell = _cell(run, layer, bits)
-    return None if cell is None else cell.sqnr
+    return run.output_sqnr.get(layer, {}).get(str(bits)) if cell is None else cell.sqnr
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

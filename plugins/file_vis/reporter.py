@@ -101,7 +101,7 @@ class FileReporter:
         if run.exploration is not None:
             self._write(recordings.SCORES_FILE, tables.scores_json(run))
             self._write("eval_scores.csv", tables.scores_csv(run))
-        if run.sensitivity_started is not None:
+        if run.sensitivity_started is not None or run.output_sqnr:
             self._write("sensitivity.json", quantization_tables.sensitivity_json(run))
             self._write("sensitivity.csv", quantization_tables.sensitivity_csv(run))
         end = self._clock()

@@ -152,10 +152,11 @@ def interrupted(directory: Path, evaluations: Path) -> None:
     try:
         print("ready", flush=True)
         compress("torch", Evaluation(evaluations, Killer(NEVER)), model=model, results_dir=directory, resume=True)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
         code = 130
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    assert described(model) == before
+    changed = [now for was, now in zip(before, described(model), strict=True) if was != now]
+    assert not changed, changed
     log_lock.refuse_in_use(directory / FILE_NAME)
     eventually(lambda: threading.enumerate() == [threading.main_thread()])
     sys.exit(code)

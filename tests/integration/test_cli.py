@@ -285,7 +285,7 @@ def test_an_evaluation_that_leaves_python_is_never_a_success(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x93NUMPY"])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"no zip"])
 def test_damaged_data_is_wrong_usage(content: bytes, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "cut.npz").write_bytes(content)
     line = ("compress", demo.model_path(), "--eval", "agreement", "--data", "cut.npz", "-o", "small.onnx")
@@ -305,7 +305,38 @@ def test_one_array_as_data_is_told_how_to_name_it(folder: Path, capsys: pytest.C
 )
 def test_a_path_that_does_not_exist_is_wrong_usage(line: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*line) == 2
-    assert "does not exist" in capsys.readouterr().err
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith("aimet-hooks: error: invalid value for ")
+    assert error.endswith(f"does not exist; see aimet-hooks {line[0]} --help")
+
+
+@pytest.mark.parametrize("command", ["compress", "layers", "quantization", "select", "show"])
+def test_wrong_usage_is_one_line(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(command) == 2
+    assert run(command, "--no-such-option") == 2
+    assert [line.partition(";")[2] for line in capsys.readouterr().err.splitlines()] == [
+        f" see aimet-hooks {command} --help"
+    ] * 2
+
+
+def test_help_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 2
+    assert "Commands:" in capsys.readouterr().err
+
+
+def test_missing_weights_of_a_model_are_one_line_with_their_file(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx.save(
+        onnx.load(demo.model_path()), folder / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0
+    )
+    (folder / "m.data").unlink()
+    for command in ("quantization", "layers"):
+        assert run(command, "m.onnx") == 1
+        assert capsys.readouterr().err == (
+            "aimet-hooks: error: m.data, which holds the weights of the model, is missing; "
+            "put it beside the .onnx file again\n"
+        )
 
 
 def test_a_result_that_cannot_be_written_leaves_the_old_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -346,6 +377,24 @@ def test_quantization_without_an_evaluation_lists_what_will_break(
     assert sorted(path.name for path in folder.iterdir()) == ["evaluation_of_digits.py", "wide.onnx"]
 
 
+def test_quantization_with_inputs_alone_tells_the_noise_of_every_layer(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(folder / "inputs.npz", image=np.random.default_rng(0).random((4, 1, 8, 8), np.float32))
+    line = ("quantization", demo.model_path(), "--inputs", "inputs.npz", "--bitwidths", "2,8", "--per-channel")
+    assert run(*line, "--html", "page.html") == 0
+    printed = capsys.readouterr().out
+    assert "SQNR (dB) of what each layer gives for the inputs with its weights quantized, the lowest first" in printed
+    assert "Scores" not in printed
+    assert "SQNR, dB, at 2 and 8 bits" in (folder / "page.html").read_text()
+
+
+def test_quantization_of_no_layer_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("quantization", demo.model_path(), "--layer", "stem", "--ignore", "stem") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("aimet-hooks: error: no layer of digits.onnx can be quantized: 'stem': ignored: ")
+
+
 def test_quantization_with_an_evaluation_ranks_layers_and_writes_files_and_a_page(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -375,6 +424,8 @@ def test_quantization_with_an_evaluation_ranks_layers_and_writes_files_and_a_pag
         (("--layer", "convs"), "layers has 'convs', which matches no layer"),
         (("--eval", "nothing"), "--eval 'nothing' is no function"),
         (("--eval", "agreement"), "--eval agreement needs --data inputs.npz"),
+        (("--data", "inputs.npz"), "--data is for --eval agreement; give that too, or --inputs for the SQNR"),
+        (("--per-channel",), "per_channel=True changes nothing, as without eval_callback and example_inputs only"),
         (("--inputs", "none.npz"), "--inputs 'none.npz' cannot be read as .npz"),
         (("--html", "no/page.html"), "--html 'no/page.html' cannot be written"),
     ],

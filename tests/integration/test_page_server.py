@@ -14,8 +14,10 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
+from torch import nn
 
-from aimet_hooks import event_log
+from aimet_hooks import analyze_sensitivity, event_log
 from aimet_hooks.events import LayerSkipped, RunFinished, RunStarted
 from tests import page_runs
 from tests.integration.page_reading import data, header, tick_layer, visible_text, wait_for
@@ -186,6 +188,19 @@ def test_a_run_that_failed_and_one_that_goes_on_are_told_apart(
         run.finish()
 
 
+def test_an_analysis_is_listed_with_its_bit_widths(
+    server: PageServer, root: Path, open_tab: Callable[[str], Page]
+) -> None:
+    model = nn.Sequential(nn.Linear(4, 3))
+    analyze_sensitivity(
+        model, None, example_inputs=torch.ones(1, 4), bitwidths=[2, 4, 8], results_dir=root / "a", plugins=[]
+    )
+    listed = open_tab(f"{server.url}runs")
+    listed.get_by_text("quantization of weights · at 2, 4 and 8 bits").wait_for()
+    page = open_run(open_tab, listed, "Sequential")
+    page.get_by_text("SQNR, dB, at 2, 4 and 8 bits").wait_for()
+
+
 def test_two_runs_are_ticked_and_compared(server: PageServer, root: Path, open_tab: Callable[[str], Page]) -> None:
     compress(None, **of_its_own(root / "a", run_name="first"))
     compress(None, candidates=9, compress_scheme="weight_svd", **of_its_own(root / "b", run_name="second"))
@@ -209,6 +224,35 @@ def test_two_runs_are_ticked_and_compared(server: PageServer, root: Path, open_t
 
 def wait_for_differences(tab: Page) -> None:
     tab.wait_for_function("window.Bokeh?.documents[0]?.get_model_by_name('differences')?.data.layer.length > 0")
+
+
+def test_two_analyses_are_compared_by_bit_width(
+    server: PageServer, root: Path, open_tab: Callable[[str], Page]
+) -> None:
+    for name, bitwidths, low in (("a", [2, 4], 0.4), ("b", [4, 8], 0.65)):
+        model = nn.Sequential(nn.Linear(4, 3))
+
+        def score(native: nn.Sequential, whole: torch.Tensor = model[0].weight, low: float = low) -> float:
+            return 0.9 if native[0].weight is whole else low
+
+        analyze_sensitivity(
+            model,
+            score,
+            input_shape=(1, 4),
+            bitwidths=bitwidths,
+            results_dir=root / name,
+            run_name=name,
+            plugins=[],
+        )
+    listed = open_tab(f"{server.url}runs")
+    for name in ("a", "b"):
+        listed.get_by_role("link", name=name, exact=True).wait_for()
+    tab = open_tab(f"{server.url}compare?a=a&b=b")
+    tab.get_by_text("2 bit widths left out that only one of them has").wait_for()
+    assert [cell.split("|")[2:] for cell in data(tab, "differences")["cell_0"]] == [["+25.00", "0 at 4 bits"]]
+    text = visible_text(tab)
+    assert "4 bits" in text
+    assert "ratio chosen" not in text
 
 
 def test_a_comparison_follows_a_run_that_goes_on(

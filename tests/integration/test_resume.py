@@ -18,6 +18,7 @@ from aimet_hooks import (
     LayerOptions,
     SpatialSvd,
     compress_model,
+    evals,
     event_log,
     log_lock,
 )
@@ -249,6 +250,16 @@ def test_scores_of_another_question_are_refused_with_what_differs(
         compress(tmp_path, evaluation, **changed)
     assert evaluation.count == 0
     assert (tmp_path / event_log.FILE_NAME).read_bytes() == before
+
+
+def test_agreement_on_other_inputs_is_refused_though_every_baseline_is_the_same(tmp_path: Path) -> None:
+    inputs = torch.zeros(2, 3, 8, 8)
+    compress(tmp_path, evals.agreement(inputs, metric="sqnr"))
+    evaluation = evals.agreement(inputs.numpy(), metric="sqnr")
+    compress(tmp_path, evaluation)
+    assert not cells(last_run(tmp_path), reused=False)
+    with pytest.raises(ResultsDirError, match=r"its scores are of eval_callback \w{12}, this run's are of \w{12}"):
+        compress(tmp_path, evals.agreement(inputs + 1, metric="sqnr"))
 
 
 def test_another_baseline_is_refused_and_the_right_one_goes_on(tmp_path: Path) -> None:

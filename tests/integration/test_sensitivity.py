@@ -281,8 +281,49 @@ def test_log_and_files_are_those_of_the_run(tmp_path: Path) -> None:
     ranges = json.loads((tmp_path / "run" / "weight_ranges.json").read_text("utf-8"))
     assert ranges["bitwidth"] == 8
     assert set(ranges["layers"]) == {"conv", "depthwise", "up", "norm", "fc", "gru"} - {"gru"}
-    with pytest.raises(ResultsDirError, match="already holds a run"):
+    with pytest.raises(ResultsDirError, match=r"already holds a run; choose another directory, or continue"):
         analyzed(model, Distance(model), results_dir=tmp_path / "run")
+
+
+class Interrupted(Distance):
+    def __call__(self, model: nn.Module) -> float:
+        if self.calls == 5:
+            raise KeyboardInterrupt
+        return super().__call__(model)
+
+
+def test_analysis_that_was_interrupted_goes_on_and_ends_as_the_undisturbed_one(tmp_path: Path) -> None:
+    model = torch_network()
+    undisturbed = analyzed(model, Distance(model))
+    with pytest.raises(KeyboardInterrupt):
+        analyzed(model, Interrupted(model), results_dir=tmp_path, resume=True)
+    callback, recorded = Distance(model), RecordingPlugin()
+    found = analyzed(model, callback, results_dir=tmp_path, resume=True, plugins=[recorded])
+    pd.testing.assert_frame_equal(found.scores, undisturbed.scores)
+    (started,) = recorded.of_kind(SensitivityStarted)
+    cells = recorded.of_kind(SensitivityScored)
+    assert started.reused == 3 == sum(cell.reused for cell in cells)
+    assert all(cell.reused for cell in cells[:3])
+    assert callback.calls == 2 + started.evaluations == 2 + len(cells) - 3
+
+    callback = Distance(model)
+    more = analyzed(model, callback, bitwidths=(4, 6, 8), results_dir=tmp_path, resume=True)
+    assert callback.calls == 2 + len(more.scores)
+    pd.testing.assert_frame_equal(more.scores[[4, 8]], undisturbed.scores)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"per_channel": True}, "its scores are of per_channel False, this run's are of True"),
+        ({"symmetric": False}, "its scores are of symmetric True, this run's are of False"),
+    ],
+)
+def test_scores_of_another_grid_are_refused(changed: dict[str, Any], message: str, tmp_path: Path) -> None:
+    model = torch_network()
+    analyzed(model, Distance(model), results_dir=tmp_path)
+    with pytest.raises(ResultsDirError, match=message):
+        analyzed(model, Distance(model), results_dir=tmp_path, resume=True, **changed)
 
 
 def test_five_failures_in_a_row_end_the_run_and_it_is_told_once() -> None:
@@ -343,6 +384,8 @@ def test_layer_with_weights_that_are_not_finite_is_skipped_and_among_the_problem
         ({"direction": "up"}, "direction is 'up'; give one of 'maximize', 'minimize'"),
         ({"on_eval_error": "no"}, "on_eval_error is 'no'"),
         ({"console": "no"}, "console is 'no'"),
+        ({"per_channel": "no"}, "^per_channel is 'no'; give True or False$"),
+        ({"symmetric": None}, "^symmetric is None; give True or False$"),
         ({"input_shape": None}, "a torch model does not tell its input"),
         ({"session_options": quiet()}, "session_options and providers are for ONNX models"),
     ],
@@ -378,6 +421,50 @@ def test_without_a_callback_nothing_is_run(framework: str) -> None:
     assert (found.baseline_score, found.scores.empty, found.sqnr.empty) == (None, True, True)
     assert set(found.weight_ranges["bitwidth"]) == {4}
     assert list(recorded.of_kind(WeightRangesAnalyzed)[0].layers) == list(found.weight_ranges.index)
+
+
+def test_inputs_without_a_callback_give_the_noise_of_every_layer_at_every_bit_width(tmp_path: Path) -> None:
+    model, recorded = torch_network(), RecordingPlugin()
+    arguments: dict[str, Any] = {"example_inputs": X, "input_shape": None, "bitwidths": [3, 8], "per_channel": True}
+    scored = analyzed(model, Distance(model), **arguments)
+    found = analyzed(model, None, **arguments, results_dir=tmp_path / "run", plugins=[recorded, "file"])
+    pd.testing.assert_frame_equal(found.sqnr, scored.sqnr)
+    assert list(found.sqnr.index) == ["conv", "depthwise", "up", "fc"]
+    assert found.sqnr.notna().all(axis=None)
+    assert (found.baseline_score, found.scores.empty) == (None, True)
+    assert found.skipped == scored.skipped
+    names = [name for name in recorded.names if name != "progress"]
+    assert names == ["run_started", *["layer_skipped"] * 2, "weight_ranges", "analysis_finished"]
+    rows = (tmp_path / "run" / "sensitivity.csv").read_text().splitlines()
+    assert rows[:2] == ["layer,bitwidth,score,sqnr", f"conv,3,,{found.sqnr.loc['conv', 3]}"]
+    assert len(rows) == 1 + 4 * 2
+
+
+@pytest.mark.parametrize("arguments", [{"per_channel": True}, {"symmetric": False}, {"input_shape": SHAPE}])
+def test_without_callback_and_inputs_what_would_change_nothing_is_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=f"^{next(iter(arguments))}.* changes nothing, as without eval_callback and"):
+        analyze_sensitivity(torch_network(), None, plugins=[], console="off", **arguments)
+
+
+def test_an_analysis_of_no_layer_is_refused_also_without_a_callback() -> None:
+    message = r"no layer of Network can be quantized: 'conv': ignored: layers_to_ignore has '\*'; "
+    with pytest.raises(ModelError, match=message):
+        analyze_sensitivity(torch_network(), None, layers_to_ignore=["*"], plugins=[], console="off")
+
+
+def test_the_noise_of_a_layer_whose_weight_is_read_without_a_call_is_noted() -> None:
+    with torch.random.fork_rng(devices=[]):
+        model = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True))
+    recorded = RecordingPlugin()
+    found = analyze_sensitivity(
+        model, None, example_inputs=torch.ones(1, 3, 8), layers=["*out_proj"], plugins=[recorded], console="off"
+    )
+    assert found.sqnr.isna().all(axis=None)
+    (end,) = recorded.of_kind(AnalysisFinished)
+    assert end.notes == (
+        "what layer '0.self_attn.out_proj' gives for the example inputs cannot be seen: the example inputs do not "
+        "reach it, or its weight is read without a call of the layer",
+    )
 
 
 # -- ONNX --------------------------------------------------------------------------------------------------------------

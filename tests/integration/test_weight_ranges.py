@@ -108,6 +108,17 @@ def test_a_file_shows_the_layer_with_the_wide_channel_and_others_by_a_click(
     assert height(tab, "channel_figure_1") > 200
 
 
+def test_what_became_of_a_layer_is_never_cut_off(open_offline: Callable[[Path], Page], tmp_path: Path) -> None:
+    before, after = torch_network(wide=40), torch_network(wide=40)
+    with torch.no_grad():
+        after[9].weight[3] *= 40
+    tab = open_offline(visualize_changes_after_optimization(before, after, tmp_path))
+    states = {}
+    for state in tab.locator(".state").all():
+        states[state.inner_text()] = state.evaluate("cell => cell.scrollWidth <= cell.clientWidth")
+    assert states == {"still breaks": True, "made worse": True, "sound": True}
+
+
 def test_hovering_tells_the_numbers_of_a_channel(open_offline: Callable[[Path], Page], tmp_path: Path) -> None:
     model = torch_network(wide=40)
     tab = open_offline(visualize_weight_ranges(model, tmp_path))
@@ -255,7 +266,7 @@ def test_the_newest_page_replaces_the_older_one_in_open_tabs(
                 wait_for(tab, "words(0).includes('After: it keeps enough bits')")
 
 
-def test_a_tab_keeps_the_page_when_its_server_is_gone(
+def test_a_tab_keeps_the_page_when_its_server_is_gone_and_has_it_from_the_next_server(
     plain_server: PlainServer, open_tab: Callable[[str], Page], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "bokeh_vis"):
@@ -268,10 +279,30 @@ def test_a_tab_keeps_the_page_when_its_server_is_gone(
         wait_until(lambda: caplog.records, "the warning")
         row_of(tab, "9").locator(".l4").click()
         wait_for(tab, "shown(0).length === 10")
+        plain_server.start()
+        tab.wait_for_function("window.is_lost === undefined")
+        for shown in (tab, open_tab(page.address)):
+            wait_for(shown, "shown(0).length === 24 && words(0).includes('Channel 5')")
     assert [record.message for record in caplog.records] == [
-        f"the page at {page.address} is not held any more: it has closed the connection; look whether it still runs; "
-        "draw it again if it is gone"
+        f"the page at {page.address} is lost: it has closed the connection; look whether it still runs; "
+        "it comes back when the server does"
     ]
+
+
+def test_a_page_that_comes_back_replaces_none_that_came_meanwhile(
+    plain_server: PlainServer, open_tab: Callable[[str], Page], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "bokeh_vis"):
+        visualize_weight_ranges(torch_network(wide=40), None, plain_server.url)
+        plain_server.kill()
+        wait_until(lambda: any("is lost" in message for message in caplog.messages), "the warning")
+        live_layout._held.clear()  # as in another process, which does not know of it
+        plain_server.start()
+        newer = RELATIVE(torch_network(wide=40), None, plain_server.url)
+        wait_until(lambda: any("shows something newer" in message for message in caplog.messages), "giving it up")
+    tab = open_tab(newer.address)
+    wait_for(tab, "shown(0).length === 24")
+    assert tab.title() == "relative weight ranges · aimet-hooks"
 
 
 def test_a_session_of_somebody_else_is_left_alone(plain_server: PlainServer) -> None:

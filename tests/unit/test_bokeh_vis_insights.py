@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from aimet_hooks.events import BaselineScored, EvalScored, Event, ExplorationStarted, RunStarted
+from aimet_hooks.events import (
+    BaselineScored,
+    EvalScored,
+    Event,
+    ExplorationStarted,
+    RunStarted,
+    SensitivityScored,
+    SensitivityStarted,
+)
 from aimet_hooks.run_state import RunState
 from bokeh_vis import insights
 from bokeh_vis.insights import Insights
@@ -70,6 +78,21 @@ def test_free_layers_lose_nothing_at_their_lowest_ratio_and_sacred_ones_much_at_
     assert found.free == (("free", 0.2),)
     assert found.sacred == (("dearest", 0.9), ("dear", 0.9))
     assert found.known == 4
+
+
+def test_layers_are_sacred_at_every_bit_width_that_costs_much_and_told_at_the_highest() -> None:
+    table = {
+        "at_two": {2: 0.3, 4: 0.9, 8: 0.9},
+        "at_four": {2: 0.3, 4: 0.8, 8: 0.9},
+        "worse_at_four": {2: 0.89, 4: 0.5, 8: 0.9},
+        "sound": {2: 0.89, 4: 0.9, 8: 0.9},
+    }
+    run = run_with({})
+    run.apply(SensitivityStarted(layers=tuple(table), bitwidths=(2, 4, 8), total=12))
+    for layer, row in table.items():
+        for bits, score in row.items():
+            run.apply(SensitivityScored(layer=layer, bitwidth=bits, score=score, seconds=1, completed=1, total=12))
+    assert insights.of(run).sacred == (("worse_at_four", 4), ("at_four", 4), ("at_two", 2))
 
 
 def test_what_is_lost_within_the_noise_of_the_original_model_is_free() -> None:

@@ -13,13 +13,16 @@ from bokeh.document import Document
 from bokeh.models import Column, ColumnDataSource
 from bokeh.models.annotations import BoxAnnotation
 from bokeh.models.widgets.markups import Div
+from bokeh.models.widgets.tables import DataTable
 
 from aimet_hooks import recordings
+from aimet_hooks.events import LayerSkipped
 from aimet_hooks.run_state import RunState
 from aimet_hooks.testing.sample_runs import (
     SAMPLE_RUNS,
     STRANGE_NAMES,
     finished_run,
+    output_noise_run,
     run_of_strange_names,
     sensitivity_run,
     weight_ranges_run,
@@ -28,6 +31,7 @@ from bokeh_vis import page as pages
 from bokeh_vis import score_table
 from bokeh_vis.control import Claim
 from bokeh_vis.page import Page
+from bokeh_vis.parts import Parts
 from tests import page_runs
 
 if TYPE_CHECKING:
@@ -239,7 +243,8 @@ def test_a_finished_run_says_what_came_of_it() -> None:
 def test_a_waiting_page_says_how_a_run_is_started() -> None:
     page = pages.build()
     text = shown(page)["header"]
-    assert "visualization_url" in text
+    assert "compress_model(model, eval_callback, ..., visualization_url=" in text
+    assert "analyze_sensitivity(model, eval_callback, ..., visualization_url=" in text
     page.draw(RunState(), OURS)
     assert shown(page)["header"] == text
 
@@ -400,4 +405,26 @@ def test_the_weights_of_layers_that_will_break_come_first_with_cause_and_remedy(
     assert "2 layers will break" in found["weight_bits_heading"]
     assert visible(page, "weight_bits")
     assert not visible(page, "table")
+    assert visible(page, "skipped_layers")
     assert not visible(drawn(finished_run()), "weight_bits")
+
+
+def test_noise_without_scores_is_beside_the_weights() -> None:
+    def titles(page: Page) -> list[str | None]:
+        return [
+            column.title for column in Parts(page.root).get("weight_bits_table", DataTable).columns if column.visible
+        ]
+
+    page = drawn(output_noise_run())
+    assert shown(page)["weight_bits_rows"]["sqnr"] == ["23.0 · 47.0", "24.0 · 48.0"]
+    assert "SQNR: of what it gives for the example inputs" in shown(page)["weight_bits_heading"]
+    assert not visible(page, "table")
+    assert "SQNR, dB, at 4 and 8 bits" in titles(page)
+    assert "SQNR" not in titles(drawn(weight_ranges_run()))
+
+
+def test_an_analysis_that_skips_nothing_has_no_card_for_it() -> None:
+    page = drawn([event for event in weight_ranges_run() if not isinstance(event, LayerSkipped)])
+    assert not visible(page, "skipped_layers")
+    compressed = drawn([event for event in finished_run() if not isinstance(event, LayerSkipped)])
+    assert visible(compressed, "skipped_layers")

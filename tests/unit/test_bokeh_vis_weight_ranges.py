@@ -161,10 +161,17 @@ def test_with_neither_place_it_is_a_layout_that_belongs_to_nobody() -> None:
 
 
 @pytest.mark.parametrize("visualize", ALL)
+def test_of_a_wrong_model_nothing_is_left(visualize: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="NoneType"):
+        visualize(None, tmp_path / "plots")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("visualize", ALL)
 def test_places_that_are_none_are_refused_before_anything_is_read(visualize: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ResultsDirError, match=r"results_dir '.*file' cannot be made \(File exists\); choose another"):
-        visualize(None, tmp_path / "file")
+        visualize(torch_network(), tmp_path / "file")
     with pytest.raises(UsageError, match="results_dir is 5; give the path of a directory"):
         visualize(None, 5)
     with pytest.raises(UsageError, match="visualization_url is 5006; give the address of a Bokeh server"):

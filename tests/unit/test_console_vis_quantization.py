@@ -11,7 +11,7 @@ from aimet_hooks.events import RunFailed, SensitivityScored
 from aimet_hooks.presentation.sensitivity_ranking import most_sensitive_first
 from aimet_hooks.run_state import RunState
 from aimet_hooks.testing import sensitivity_run, weight_ranges_run
-from aimet_hooks.testing.sample_runs import STRANGE_NAMES
+from aimet_hooks.testing.sample_runs import STRANGE_NAMES, output_noise_run
 from console_vis.reporter import ConsoleReporter
 from console_vis.summary import summarize
 from tests.unit.console_vis_runs import announce, plain_console, terminal_console, written
@@ -78,6 +78,21 @@ def test_ranges_alone_say_nothing_of_scores() -> None:
     assert "Weights that will not survive 8 bits: 2 of 2 layers, the worst first" in result
     assert "Scores" not in result
     assert progress.splitlines()[-1] == "[0:01] finished in 0:01"
+
+
+NOISE = """
+SQNR (dB) of what each layer gives for the inputs with its weights quantized, the lowest first
+  layer  4 bits  8 bits
+  fc       23.0    47.0
+  conv1    24.0    48.0
+"""
+
+
+def test_noise_without_scores_is_a_table_of_its_own() -> None:
+    result, progress = told(output_noise_run())
+    assert NOISE in result
+    assert "Scores" not in result
+    assert "failed" not in result + progress
 
 
 def test_a_failed_analysis_says_how_far_it_came() -> None:

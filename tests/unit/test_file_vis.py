@@ -27,6 +27,7 @@ from aimet_hooks.hooks import Hooks
 from aimet_hooks.run_settings import RunSettings
 from aimet_hooks.run_state import RunState
 from aimet_hooks.testing import sensitivity_run, weight_ranges_run
+from aimet_hooks.testing.sample_runs import output_noise_run
 from file_vis import FileReporter, create_reporter, tables
 from file_vis.reporter import INTERVAL
 
@@ -216,12 +217,24 @@ def test_sensitivity_is_written_to_the_cell(tmp_path: Path) -> None:
     }
 
 
+def test_noise_without_scores_is_written_to_the_same_files(tmp_path: Path) -> None:
+    feed(FileReporter(tmp_path), output_noise_run())
+    assert (tmp_path / "sensitivity.csv").read_text() == (
+        "layer,bitwidth,score,sqnr\nconv1,4,,24.0\nconv1,8,,48.0\nfc,4,,23.0\nfc,8,,47.0\n"
+    )
+    written = json.loads((tmp_path / "sensitivity.json").read_text())
+    assert written["baseline"] is None
+    assert written["bitwidths"] == [4, 8]
+    assert written["scores"]["fc"] == {"4": None, "8": None}
+    assert written["sqnr"]["fc"] == {"4": 23.0, "8": 47.0}
+
+
 def test_a_sensitivity_analysis_that_fails_leaves_what_it_knew(tmp_path: Path) -> None:
     events = sensitivity_run(("a", "b"))
     begin = next(number for number, event in enumerate(events) if event.name == "sensitivity_score")
     end = RunFailed(stage="exploration", error="EvaluationError", message="no")
     feed(FileReporter(tmp_path), [*events[: begin + 1], end])
     assert (tmp_path / "sensitivity.csv").read_text() == (
-        "layer,bitwidth,score,sqnr\na,4,0.86875,24.0\na,8,,\nb,4,,\nb,8,,\n"
+        "layer,bitwidth,score,sqnr\na,4,0.86875,24.0\na,8,,48.0\nb,4,,23.0\nb,8,,47.0\n"
     )
     assert not (tmp_path / "eval_scores.json").exists()

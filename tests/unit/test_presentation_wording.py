@@ -27,3 +27,10 @@ def test_a_title_names_the_run_and_the_model_once() -> None:
         "keep 0.5 of the MACs",
     ]
     assert wording.titles(recorded([])) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"), [(["8"], "8"), (["4", "8"], "4 and 8"), (["2", "4", "8"], "2, 4 and 8")]
+)
+def test_names_in_a_sentence(names: list[str], expected: str) -> None:
+    assert wording.listed(names) == expected

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 import aimet_hooks
-from aimet_hooks import testing
+from aimet_hooks import quantization, testing
 
 PUBLIC = [
     "ActivationReport",
@@ -49,6 +49,7 @@ PUBLIC = [
     "merge_runs",
     "plan",
     "start_bokeh_server_session",
+    "summarize_weight_ranges",
     "visualize_changes_after_optimization",
     "visualize_relative_weight_ranges_to_identify_problematic_layers",
     "visualize_weight_ranges",
@@ -91,6 +92,10 @@ def test_names_are_those_of_the_modules_that_hold_them() -> None:
     for module in (aimet_hooks, testing):
         for name, home in module._HOMES.items():
             assert getattr(module, name) is getattr(importlib.import_module(f"{module.__name__}.{home}"), name)
+
+
+def test_documented_functions_of_quantization_are_exported() -> None:
+    assert set(quantization.__all__) - set(PUBLIC) == {"QuantizationPage"}  # which is returned, and made by nobody
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from onnx import TensorProto, helper
 
+from aimet_hooks.adapters.onnx_graph.validity import MOST_DIMENSIONS
 from aimet_hooks.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ValueInfoProto
 
     from aimet_hooks.adapters import ExampleInput
+
+LARGEST_DECLARED = 10_000_000
+"""Values of an input that are made up from nothing but what a file declares: 64 images of 224 x 224 in colour."""
+_AT_ONCE = 1 << 18
 
 
 class Example:
@@ -90,6 +96,11 @@ class Example:
                 f"input {value.name!r}: dimension {axis} ({dimension.dim_param or 'not given'}) is not fixed and "
                 f"counts as 1{depends}; input_shape or example_inputs sets it"
             )
+        if len(shape) > MOST_DIMENSIONS or prod(shape) > LARGEST_DECLARED:
+            raise UsageError(
+                f"the model declares that its input {value.name!r} has {len(shape)} dimensions and {prod(shape):,} "
+                "values; give input_shape or example_inputs if that is meant"
+            )
         return tuple(shape)
 
 
@@ -101,7 +112,11 @@ def _made_up(shape: tuple[int, ...], value: ValueInfoProto) -> npt.NDArray[Any]:
     dtype = helper.tensor_dtype_to_np_dtype(element)
     if not np.issubdtype(dtype, np.floating):
         return np.zeros(shape, dtype)
-    return np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    made, rng = np.empty(prod(shape), dtype), np.random.default_rng(0)
+    for start in range(0, made.size, _AT_ONCE):
+        piece = made[start : start + _AT_ONCE]
+        piece[:] = rng.standard_normal(piece.size)
+    return made.reshape(shape)
 
 
 def as_declared(given: Any, value: ValueInfoProto) -> npt.NDArray[Any]:

@@ -31,7 +31,7 @@ def check_values(root: nn.Module) -> None:
         raise UsageError("model is a torch.jit.ScriptModule, whose layers cannot be replaced; give the nn.Module")
     for name, tensor in (*root.named_parameters(), *root.named_buffers()):
         if is_lazy(tensor):
-            raise ModelError(f"parameter {name!r} is not initialized; run the model once before compressing it")
+            raise ModelError(f"parameter {name!r} is not initialized; run the model once on an input first")
         if tensor.is_meta:
             raise ModelError(f"parameter {name!r} is on the meta device and has no values; load the weights first")
 
@@ -47,8 +47,7 @@ def claimed(root: nn.Module) -> Iterator[None]:
     with _in_use_lock:
         if modules & _in_use:
             raise UsageError(
-                f"this {type(root).__name__} is being compressed by another run in this process; "
-                "wait for it, or give a copy"
+                f"this {type(root).__name__} is in use by another run in this process; wait for it, or give a copy"
             )
         _in_use.update(modules)
     try:

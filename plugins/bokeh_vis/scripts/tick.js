@@ -113,36 +113,6 @@ function every_second() {
   else say("")
 }
 
-const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds))
-
-async function answers(url, check) {
-  try {
-    const reply = await fetch(url, {cache: "no-store"})
-    return reply.ok && check(await reply.text())
-  } catch {
-    return false
-  }
-}
-
-async function come_back() {
-  while (!await answers("static/js/bokeh.min.js", () => true)) await pause(2)
-  await pause(6) // the run needs that long at most to build its page; asking for it earlier would make an empty one
-  while (!await answers(location.href, (page) => /"root_ids":\s*\["/.test(page))) await pause(2)
-  location.reload()
-}
-
-function follow_connection() {
-  const bokeh_document = control.document
-  // by itself a tab would put an empty page in the place of this one; that it does not is its own business
-  bokeh_document.config.setv({reconnect_session: false, notify_connection_status: false}, {sync: false})
-  bokeh_document.on_event("connection_lost", () => {
-    if (tab.lost) return
-    tab.lost = true
-    every_second()
-    void come_back()
-  })
-}
-
 // ---- what happens now ----
 
 if (tab.control !== control) {
@@ -156,7 +126,10 @@ if (tab.control !== control) {
 for (const source of cb_data?.in_place ?? []) tab.dirty.add(source)
 if (tab.document !== control.document) {
   tab.document = control.document
-  follow_connection()
+  outlive_server(control.document, () => {
+    tab.lost = true
+    every_second()
+  })
   tab.timer ??= setInterval(every_second, 1000)
 }
 if (control.data.beat[0] !== tab.beat) {

@@ -77,8 +77,8 @@ def build(changed: RangeChanges, sheet: InlineStyleSheet) -> DataTable:
         TABLE,
         source(changed),
         [
-            tables.column("layer", "layer", 180, tables.NAME),
-            tables.column("state", "state", 92, VERDICT),
+            tables.column("layer", "layer", 160, tables.NAME),
+            tables.column("state", "state", 112, VERDICT),
             tables.column("kind", "kind", 80),
             tables.column("channels", "channels", 72, tables.NUMBER),
             tables.column("old_bits", "bits before", 88, bits_bar("old_bits_bar")),

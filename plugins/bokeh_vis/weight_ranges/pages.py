@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from bokeh.models import Column, ColumnDataSource, CustomJS
+from bokeh.plotting import figure
 from bokeh.settings import settings
 
 from bokeh_vis import theme
@@ -95,6 +96,8 @@ def _page(title: str, parts: Callable[[InlineStyleSheet], list[LayoutDOM]]) -> C
         reloads = ColumnDataSource(name=RELOADS, data={"count": [0]})
         reloads.js_on_change("data", CustomJS(code=theme.scripts("reload.js")))
         root.js_on_change("name", CustomJS(args={"reloads": reloads}, code=""))  # so it is a part of the page
+        outlive = CustomJS(code=theme.scripts("come_back.js", "outlive.js"))
+        Parts(root).get(f"{channel_plots.FIGURE}_0", figure).js_on_change("inner_width", outlive)
     finally:
         settings.simple_ids = simple
     theme.keep_private(root)

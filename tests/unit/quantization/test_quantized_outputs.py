@@ -289,6 +289,8 @@ def test_mistakes_are_named() -> None:
         compare_quantized(model, array(2, 4, 16, 16))
     with pytest.raises(UsageError, match="inputs has no batch"):
         compare_quantized(model, iter(()))
+    with pytest.raises(UsageError, match="per_channel is 'yes'; give True or False"):
+        compare_quantized(model, array(1, 3, 8, 8), per_channel="yes")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="bitwidth is 40"):
         compare_quantized(model, array(2, 3, 16, 16), bitwidth=40)
     with pytest.raises(UsageError, match=r"model is a torch\.nn\.Module"):
