@@ -34,8 +34,10 @@ SCORES_FILE = "eval_scores.json"
 RATIOS_FILE = "comp_ratios.json"
 TABLE_SCHEMA = 1
 """The version of ``eval_scores.json``."""
-MAX_CELLS = 50_000
-"""Layers times ratios of a table, which views show whole."""
+MAX_CELLS, MAX_RATIOS = 100_000, 1000
+"""Layers times ratios of a table, which views show whole, and ratios of it."""
+MAX_EVENTS = MAX_CELLS + 10_000
+"""Events of one run that are held at once."""
 
 
 def read(path: str | os.PathLike[str]) -> list[Event]:
@@ -106,6 +108,8 @@ def _read_log(path: Path) -> list[Event]:
         if isinstance(event, RunStarted):
             latest = []
         latest.append(event)
+        if len(latest) > MAX_EVENTS:
+            raise RecordingError(f"{path} holds a run of more than {MAX_EVENTS:,} events")
         if isinstance(event, (EvalScored, SensitivityScored, RatiosSelected)):
             scored = latest
     return scored or latest
@@ -147,7 +151,8 @@ def _table_of(content: Any, path: Path) -> tuple[Table, float | None]:
     rows = content.get("scores") if isinstance(content, dict) else None
     if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
         raise RecordingError(f'{path} has no table: "scores" must be {{layer: {{ratio: score or null}}}}')
-    _check_size(sum(map(len, rows.values())), path)  # a small pickle can hold one long row a million times
+    # a small pickle can hold one long row a million times
+    _check_size(len(rows), max(map(len, rows.values()), default=0), path)
     schema = content.get("schema", TABLE_SCHEMA)
     if schema != TABLE_SCHEMA:
         raise RecordingError(
@@ -158,7 +163,7 @@ def _table_of(content: Any, path: Path) -> tuple[Table, float | None]:
         ratios = _unique((_ratio(ratio, path, layer) for ratio in row), path, layer)
         values = [_number(score, path, layer) for score in row.values()]
         table[_layer(layer, path)] = dict(zip(ratios, values, strict=True))
-    _check_size(len(table) * len({ratio for row in table.values() for ratio in row}), path)
+    _check_size(len(table), len({ratio for row in table.values() for ratio in row}), path)
     return table, _number(content.get("baseline"), path, "baseline")
 
 
@@ -244,12 +249,14 @@ def _table_in(lines: Iterator[tuple[int, list[str]]], path: Path) -> Table:
         if layer in table:
             raise RecordingError(f"{path}, line {number}: layer {_shown(layer)} is there twice")
         table[layer] = {ratio: _number(cell, path, layer) for ratio, cell in zip(ratios, cells, strict=True)}
-        _check_size(len(table) * len(ratios), path)
+        _check_size(len(table), len(ratios), path)
     return table
 
 
-def _check_size(cells: int, path: Path) -> None:
-    if cells > MAX_CELLS:
+def _check_size(layers: int, ratios: int, path: Path) -> None:
+    if ratios > MAX_RATIOS:
+        raise RecordingError(f"{path} holds more than {MAX_RATIOS:,} ratios")
+    if layers * ratios > MAX_CELLS:
         raise RecordingError(f"{path} holds more than {MAX_CELLS:,} scores")
 
 

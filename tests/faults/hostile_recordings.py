@@ -41,7 +41,7 @@ FILES: dict[str, bytes] = {
     "wide_text.csv": b"layer,0.5\n" + WIDE + b"a" * 7 * MIB,
     "commas.csv": b"layer" + b",0.5" * 2_000_000,
     "open_quote.csv": b'layer,0.5\n"' + b"a\n" * 3 * MIB,
-    "rows.csv": b"layer,0.5\n" + b"".join(b"%d,1\n" % number for number in range(99_000)),
+    "rows.csv": b"layer,0.5\n" + b"".join(b"%d,1\n" % number for number in range(101_000)),
     "carriage_returns.csv": b"\r" * 5 * MIB,
     "twice.csv": b"layer,0.5\na,1\na,2\n",
     "columns.csv": b"layer,0.5\n,,,\n",

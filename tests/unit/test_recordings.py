@@ -222,7 +222,7 @@ def nested(depth: int) -> list[object]:
         ("x.json", {"scores": {"a": {"half": 1}}}, "'half' at 'a' is no compression ratio"),
         ("x.json", {"scores": {"a": {"0.5": 1, "0.50": 2}}}, "ratio 0.5 is there twice at 'a'"),
         ("x.json", {"scores": {}, "baseline": "good"}, "'good' at 'baseline' is no score"),
-        ("x.json", {"scores": {f"l{at}": {at / 999: 1} for at in range(1, 300)}}, "holds more than 50,000 scores"),
+        ("x.json", {"scores": {f"l{at}": {at / 999: 1} for at in range(1, 400)}}, "holds more than 100,000 scores"),
         ("x.json", {"schema": 2, "scores": {}}, "is of schema '2', this version reads 1: update aimet-hooks"),
         ("x.json", {"conv1": True}, "'True' at 'conv1' is no compression ratio"),
         ("x.json", {"conv1": [0.5]}, "a list at 'conv1' is no compression ratio"),
@@ -237,7 +237,7 @@ def nested(depth: int) -> list[object]:
         ("x.csv", "layer,score\n", "'score' at 'the first line' is no compression ratio"),
         ("x.csv", 'layer,0.5\n"conv1,1\n', "is not CSV: unexpected end of data"),
         ("x.csv", "layer" + "," * 300_001, "is not CSV: it has more than 300,000 fields"),
-        ("x.csv", "layer,0.5\n" + "".join(f"{at},1\n" for at in range(50_001)), "holds more than 50,000 scores"),
+        ("x.csv", "layer,0.5\n" + "".join(f"{at},1\n" for at in range(100_001)), "holds more than 100,000 scores"),
         ("x.csv", b"layer,0.5\n\xff,1\n", "is not CSV"),
         ("x.csv", "layer,0.5\n" + "n" * 200_000 + ",1\n", "is not CSV: field larger than field limit"),
         ("x.pkl", [], "holds neither scores nor ratios"),
@@ -278,7 +278,7 @@ def test_deeply_nested_pickle_is_refused(tmp_path: Path) -> None:
 def test_small_pickle_that_repeats_one_long_row_is_refused(tmp_path: Path) -> None:
     row = {index / 2000: 0.5 for index in range(1, 1001)}
     path = saved(tmp_path / "x.pkl", {f"layer{index}": row for index in range(101)})
-    with pytest.raises(RecordingError, match="holds more than 50,000 scores"):
+    with pytest.raises(RecordingError, match="holds more than 100,000 scores"):
         recordings.read(path)
 
 
