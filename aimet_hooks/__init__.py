@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from aimet_hooks.hookspecs import hookimpl
     from aimet_hooks.layer_options import LayerOptions
+    from aimet_hooks.log_verification import LogReport, verify_log
     from aimet_hooks.merging import Merged, merge_runs
     from aimet_hooks.planning import plan
     from aimet_hooks.quantization import (
@@ -77,6 +78,8 @@ _HOMES = {
     "SavedRun": "saved_run",
     "SavedSelection": "saved_run",
     "load_run": "saved_run",
+    "LogReport": "log_verification",
+    "verify_log": "log_verification",
     "Merged": "merging",
     "merge_runs": "merging",
     "SpatialSvd": "schemes",
@@ -108,6 +111,7 @@ __all__ = [
     "GreedySelection",
     "KnapsackSelection",
     "LayerOptions",
+    "LogReport",
     "ManualSelection",
     "Merged",
     "MissingExtraError",
@@ -138,6 +142,7 @@ __all__ = [
     "plan",
     "start_bokeh_server_session",
     "summarize_weight_ranges",
+    "verify_log",
     "visualize_changes_after_optimization",
     "visualize_relative_weight_ranges_to_identify_problematic_layers",
     "visualize_weight_ranges",

@@ -18,7 +18,7 @@ from aimet_hooks import events
 from aimet_hooks.errors import RecordingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from aimet_hooks.events import Event
@@ -67,10 +67,29 @@ def from_line(line: str) -> Event:
         NewerVersionError: If it is of a newer schema, or of a kind that this version does not know.
         ValueError: If the line is damaged, or its fields are not those of the event.
     """
+    return from_fields(fields_of_line(line))
+
+
+def fields_of_line(line: str) -> dict[str, Any]:
+    """What a line holds, whatever version wrote it.
+
+    Raises:
+        ValueError: If the line is damaged.
+    """
     match = _CRC.fullmatch(line, max(0, len(line) - 20))
     if match is None or match[1] != _check(line[: match.start()]):
         raise ValueError("its check does not fit: the line is torn or was changed")
-    fields = _decode(line)
+    fields: dict[str, Any] = _decode(line)
+    return fields
+
+
+def from_fields(fields: Mapping[str, Any]) -> Event:
+    """The event of what a line holds.
+
+    Raises:
+        NewerVersionError: If it is of a newer schema, or of a kind that this version does not know.
+        ValueError: If the fields are not those of the event.
+    """
     schema, name = fields.get("schema"), fields.get("event")
     if type(schema) is not int or not 1 <= schema <= events.SCHEMA:
         raise NewerVersionError(
@@ -87,9 +106,18 @@ def parsed(line: bytes) -> Event:
     Raises:
         ValueError: As ``from_line``; also if the line is too long, or no UTF-8.
     """
+    return from_line(decoded(line))
+
+
+def decoded(line: bytes) -> str:
+    """The text of a line as it is in the file.
+
+    Raises:
+        ValueError: If it is too long, or no UTF-8.
+    """
     if len(line) > LONGEST_LINE:
         raise ValueError(f"it is longer than {LONGEST_LINE >> 20} MiB")
-    return from_line(line.decode("utf-8", "surrogatepass"))
+    return line.decode("utf-8", "surrogatepass")
 
 
 def _check(body: str) -> str:
@@ -112,20 +140,30 @@ def read(path: Path) -> Iterator[Event]:
     """
     reader = LineReader(path)
     found = False
+    for raw in lines(path):
+        event = reader.event_of(raw)
+        if event is not None:
+            found = True
+            yield event
+    if not found:
+        why = f"; {reader.reasons.pop()}" if reader.reasons else ""
+        raise RecordingError(f"{path} holds no event{why}; give the events.jsonl of a run, or its results directory")
+
+
+def lines(path: Path) -> Iterator[bytes]:
+    """The lines of a log as they are; the last may lack its end. No more than a line is held in memory.
+
+    Raises:
+        RecordingError: If the file cannot be read.
+    """
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise RecordingError(f"cannot read {path}: it is no regular file")
         with path.open("rb") as file:
             for raw, _ in raw_lines(file):
-                event = reader.event_of(raw)
-                if event is not None:
-                    found = True
-                    yield event
+                yield raw
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from error
-    if not found:
-        why = f"; {reader.reasons.pop()}" if reader.reasons else ""
-        raise RecordingError(f"{path} holds no event{why}; give the events.jsonl of a run, or its results directory")
 
 
 def raw_lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:

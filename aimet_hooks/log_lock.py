@@ -52,8 +52,20 @@ def refuse_in_use(path: Path) -> None:
     Raises:
         ResultsDirError: Names the process.
     """
+    if is_in_use(path):
+        raise in_use(path)
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether a process of this host writes the log; False where that cannot be known."""
+    if sys.platform == "win32":
+        return False
     with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
-        take(file.fileno(), path)
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: others may ask at the same time
+        except BlockingIOError:
+            return True
+    return False
 
 
 def refuse_beating(path: Path, seconds: float = WATCH_SECONDS) -> None:

@@ -24,6 +24,7 @@ from aimet_hooks.cli.select import apply, select
 from aimet_hooks.cli.serve import serve
 from aimet_hooks.cli.show import show
 from aimet_hooks.cli.text_table import printable
+from aimet_hooks.cli.verify import verify
 from aimet_hooks.errors import AimetHooksError, UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def commands(*, traceback: bool) -> None:
     del traceback  # taken from the line in main, so that it may stand anywhere
 
 
-for command in (demo, layers, compress, merge, select, apply, quantization, show, serve, plugins):
+for command in (demo, layers, compress, merge, select, apply, quantization, show, verify, serve, plugins):
     commands.add_command(command)
 
 
