@@ -445,4 +445,5 @@ def on_score_recorded(event: events.ScoreRecorded, run: RunState) -> None:
 
 def hook_names() -> frozenset[str]:
     """Names of all specifications of this module."""
-    return frozenset(name for name, value in globals().items() if hasattr(value, f"{PROJECT}_spec"))
+    names = tuple(globals())  # grows by itself: a warning that is raised here leaves its registry
+    return frozenset(name for name in names if hasattr(globals()[name], f"{PROJECT}_spec"))
