@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         visualize_relative_weight_ranges_to_identify_problematic_layers,
         visualize_weight_ranges,
     )
+    from aimet_hooks.replaying import replay
     from aimet_hooks.result import CompressionResult, load_compressed
     from aimet_hooks.saved_run import SavedRun, SavedSelection, load_run
     from aimet_hooks.schemes import SpatialSvd, WeightSvd
@@ -73,6 +74,7 @@ _HOMES = {
     "visualize_changes_after_optimization": "quantization",
     "visualize_relative_weight_ranges_to_identify_problematic_layers": "quantization",
     "visualize_weight_ranges": "quantization",
+    "replay": "replaying",
     "CompressionResult": "result",
     "load_compressed": "result",
     "SavedRun": "saved_run",
@@ -140,6 +142,7 @@ __all__ = [
     "load_run",
     "merge_runs",
     "plan",
+    "replay",
     "start_bokeh_server_session",
     "summarize_weight_ranges",
     "verify_log",

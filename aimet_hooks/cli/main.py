@@ -20,6 +20,7 @@ from aimet_hooks.cli.layers import layers
 from aimet_hooks.cli.merge import merge
 from aimet_hooks.cli.plugins import plugins
 from aimet_hooks.cli.quantization import quantization
+from aimet_hooks.cli.replay import replay
 from aimet_hooks.cli.select import apply, select
 from aimet_hooks.cli.serve import serve
 from aimet_hooks.cli.show import show
@@ -46,7 +47,7 @@ def commands(*, traceback: bool) -> None:
     del traceback  # taken from the line in main, so that it may stand anywhere
 
 
-for command in (demo, layers, compress, merge, select, apply, quantization, show, verify, serve, plugins):
+for command in (demo, layers, compress, merge, select, apply, quantization, show, replay, verify, serve, plugins):
     commands.add_command(command)
 
 

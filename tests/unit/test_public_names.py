@@ -49,6 +49,7 @@ PUBLIC = [
     "Merged",
     "merge_runs",
     "plan",
+    "replay",
     "start_bokeh_server_session",
     "summarize_weight_ranges",
     "verify_log",
