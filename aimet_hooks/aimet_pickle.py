@@ -12,13 +12,16 @@ import struct
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from aimet_hooks import regular_file
 from aimet_hooks.errors import RecordingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-MAX_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 4 * 1024 * 1024
+MAX_OPERATIONS = 400_000
+"""A score takes up to ten; each can leave a dict behind, and a place in the memo."""
 
 _ADMITTED = "only numbers, strings, dict, list and tuple are admitted"
 _FORMATS = dict(zip(("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"), "efdbhiqBHIQ", strict=True))
@@ -82,7 +85,9 @@ class _Interpreter:
         self._memo: dict[int, Any] = {}
 
     def run(self, data: bytes) -> Any:
-        for opcode, argument, _ in pickletools.genops(data):
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(data), start=1):
+            if count > MAX_OPERATIONS:
+                raise _RefusedError(f"it has more than {MAX_OPERATIONS:,} operations")
             if opcode.name in _PUSHED:
                 self.stack.append(argument)
             elif opcode.name in _CONSTANTS:
@@ -206,15 +211,12 @@ def load(path: Path) -> Any:
     """The content of a pickle, as ``loads`` gives it.
 
     Raises:
-        RecordingError: If it cannot be read, is above 16 MB, or holds anything but numbers, strings and containers.
+        RecordingError: If it cannot be read, is above 4 MiB, or holds anything but numbers, strings and containers.
     """
     try:
-        size = path.stat().st_size
-        data = path.read_bytes() if size <= MAX_BYTES else b""
+        data = regular_file.content(path, MAX_BYTES)
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from error
-    if size > MAX_BYTES:
-        raise RecordingError(f"{path} is {size:,} bytes long; a pickle of scores has at most {MAX_BYTES:,}")
     try:
         return loads(data)
     except ValueError as error:

@@ -56,7 +56,8 @@ class Agreement:
         if self._original is None:
             self._original = outputs
         pairs = list(zip(self._original, outputs, strict=True))
-        return _kl(pairs, self._axis) if self._metric == "kl" else _sqnr(pairs)
+        with np.errstate(all="ignore"):  # a score that is not finite is said to be none
+            return _kl(pairs, self._axis) if self._metric == "kl" else _sqnr(pairs)
 
     def _outputs(self, model: Any) -> list[Floats]:
         return [adapters.first_output(model, batch) for batch in self._batches]

@@ -12,9 +12,9 @@ import math
 import numbers
 import re
 import zlib
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from aimet_hooks import events
+from aimet_hooks import bounded_json, events
 from aimet_hooks.errors import RecordingError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FILE_NAME = "events.jsonl"
-LONGEST_LINE = 16 * 2**20
+LONGEST_LINE = bounded_json.MAX_BYTES
 """Bytes of a line that is read; no run writes one that long."""
 MOST_SAID = 10
 """Lines that cannot be read of which a reader speaks."""
@@ -39,12 +39,7 @@ class NewerVersionError(ValueError):
     """A line is whole, but of a newer version of this package."""
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"it holds {name}, which is no JSON")
-
-
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=events.fields_of).encode
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
 def to_line(event: Event) -> str:
@@ -79,7 +74,7 @@ def fields_of_line(line: str) -> dict[str, Any]:
     match = _CRC.fullmatch(line, max(0, len(line) - 20))
     if match is None or match[1] != _check(line[: match.start()]):
         raise ValueError("its check does not fit: the line is torn or was changed")
-    fields: dict[str, Any] = _decode(line)
+    fields: dict[str, Any] = bounded_json.decode(line)
     return fields
 
 
@@ -204,7 +199,7 @@ class LineReader:
             return None
         try:
             return parsed(line)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             if raw.endswith(b"\n"):
                 self._say_left_out(error)
             return None

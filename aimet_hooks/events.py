@@ -468,7 +468,7 @@ class SensitivityScored(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisFinished(Event):
-    """A run that makes no model, as one that analyses quantization, has ended well.
+    """A run that makes no model has ended well: it analysed quantization, or explored a share of a table.
 
     Attributes:
         baseline_score: Score of the original model; None where nothing was evaluated.

@@ -381,11 +381,11 @@ def on_analysis_finished(event: events.AnalysisFinished, run: RunState) -> None:
     """A run that makes no model has ended well; all that it found is in its state.
 
     Fires when:
-        At the end of a run that analyses quantization and succeeded.
+        At the end of a run that analyses quantization, explores a shard, or joins shards, and succeeded.
     How often:
         Once, as the last event; such a run ends with this or with on_run_failed.
     Thread:
-        The one that called ``analyze_sensitivity``.
+        The one that called ``analyze_sensitivity``, ``compress_model`` or ``merge_runs``.
     Arguments:
         event: ``baseline_score`` (None where nothing was evaluated), ``notes`` (what the run warned of).
         run: State of the run, this event included.

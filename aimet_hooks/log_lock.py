@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 HEARTBEAT_SECONDS = 0.5
 """Time between two touches of a log by its owner."""
+PATIENCE_SECONDS = 0.4
+"""How long a lock must be held by another: who only looks, or adds a score to a run that is over, has it for less."""
 WATCH_SECONDS = 10.0
 """How long a log must not be touched until its owner is taken for dead: file systems tell of touches late."""
 
@@ -38,12 +40,25 @@ def take(file: int, path: Path) -> bool:
     if sys.platform == "win32":
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise in_use(path) from None
+        if _is_held(file, fcntl.LOCK_EX):
+            raise in_use(path)
     except OSError:
         return False
     return True
+
+
+def _is_held(file: int, kind: int) -> bool:
+    """Whether others have the lock of an open log, and not for a moment only; else it is ours, of the kind given."""
+    patience = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > patience:
+                return True
+            time.sleep(PATIENCE_SECONDS / 20)
+        else:
+            return False
 
 
 def refuse_in_use(path: Path) -> None:
@@ -61,10 +76,7 @@ def is_in_use(path: Path) -> bool:
     if sys.platform == "win32":
         return False
     with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: others may ask at the same time
-        except BlockingIOError:
-            return True
+        return _is_held(file.fileno(), fcntl.LOCK_SH)  # shared: others may ask at the same time
     return False
 
 

@@ -57,6 +57,7 @@ class EventLog:
             raise
         self.is_new = not self._whole
         self._pending: list[bytes] = []
+        self._torn = False
         self._sync_due = False
         self._failed_at: float | None = None
         self._lock = threading.Lock()
@@ -133,17 +134,17 @@ class EventLog:
             file = self._file
             if file is None:
                 return
-            if self._failed_at is not None:
+            if self._torn:
                 os.ftruncate(file, self._whole)
-            while data:
-                data = data[os.write(file, data) :]
+            self._torn = True
+            _write_all(file, data)
+            # nothing is called in this line, so no interrupt can come between: what is written is not written twice
+            self._whole, self._pending, self._torn = self._whole + size, [], False
             if self._sync_due:
                 os.fsync(file)
         except OSError as error:
             self._say_failure(error)
             return
-        self._whole += size
-        self._pending.clear()
         self._sync_due = False
         if self._failed_at is not None:
             logger.warning("%s can be written again; no event is missing", self.path)
@@ -299,7 +300,7 @@ def _without_torn_line(file: int, path: Path) -> int:
     if end == size:
         return size
     torn = os.pread(file, size - end, end) if size - end <= event_log.LONGEST_LINE else b""
-    with contextlib.suppress(ValueError, RecursionError):
+    with contextlib.suppress(ValueError):
         event_log.parsed(torn)
         _write_all(file, b"\n")
         return size + 1

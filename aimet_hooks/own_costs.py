@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import math
 import os
 from abc import abstractmethod
@@ -14,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from aimet_hooks import cost, evaluation
+from aimet_hooks import bounded_csv, cost, evaluation, regular_file
 from aimet_hooks.cost import CostModel
 from aimet_hooks.errors import UnknownNameError, UsageError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from fractions import Fraction
 
     from aimet_hooks.cost import Amount, Cost, Ranks
@@ -225,26 +224,29 @@ class CostsOfFile(OwnCosts):
         return [rank for rank in self._costs[layer] if rank is not None and rank in usable]
 
     def _cost(self, layer: str, rank: int | None) -> Fraction:
-        return self._costs[layer][rank] if layer in self._costs else cost.decimal(0)
+        return cost.decimal(self._costs[layer][rank] if layer in self._costs else 0)
 
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return regular_file.content(path, bounded_csv.MAX_BYTES)
     except OSError as error:
         raise UsageError(f"cost_metric {str(path)!r} cannot be read ({error.strerror or error})") from error
 
 
-def _table(path: Path, content: bytes) -> Mapping[str, Mapping[int | None, Fraction]]:
+def _table(path: Path, content: bytes) -> Mapping[str, Mapping[int | None, float]]:
     try:
-        reader = csv.reader(io.StringIO(content.decode("utf-8-sig", "surrogatepass"), newline=""), strict=True)
-        lines = [(reader.line_num, row) for row in reader if row]
-    except (csv.Error, ValueError) as error:
+        return _table_in(bounded_csv.rows(content), path)
+    except csv.Error as error:
         raise UsageError(f"{path} is not CSV: {error}") from error
-    if not lines or [title.strip() for title in lines[0][1]] != HEADER:
+
+
+def _table_in(lines: Iterator[tuple[int, list[str]]], path: Path) -> Mapping[str, Mapping[int | None, float]]:
+    _, titles = next(lines, (0, []))
+    if [title.strip() for title in titles] != HEADER:
         raise UsageError(f"{path} is no table of costs: its first line must be {','.join(HEADER)}")
-    table: dict[str, dict[int | None, Fraction]] = {}
-    for number, row in lines[1:]:
+    table: dict[str, dict[int | None, float]] = {}
+    for number, row in lines:
         where = f"{path}, line {number}"
         if len(row) != len(HEADER):
             raise UsageError(f"{where} has {len(row)} columns; give {', '.join(HEADER)}")
@@ -277,11 +279,11 @@ def _rank(text: str, where: str) -> int | None:
     return rank
 
 
-def _amount(text: str, where: str) -> Fraction:
+def _amount(text: str, where: str) -> float:
     number = _finite(text)
     if number is None:
         raise UsageError(f"{where}: cost is {_shown(text)}; give a finite number of at least 0")
-    return cost.decimal(number)
+    return number
 
 
 def _finite(value: Any) -> float | None:

@@ -7,12 +7,11 @@ have announced.
 from __future__ import annotations
 
 import csv
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aimet_hooks import aimet_pickle, event_log
+from aimet_hooks import aimet_pickle, bounded_csv, bounded_json, event_log, regular_file
 from aimet_hooks.errors import RecordingError
 from aimet_hooks.events import (
     BaselineScored,
@@ -35,7 +34,8 @@ SCORES_FILE = "eval_scores.json"
 RATIOS_FILE = "comp_ratios.json"
 TABLE_SCHEMA = 1
 """The version of ``eval_scores.json``."""
-MAX_CELLS = 1_000_000
+MAX_CELLS = 50_000
+"""Layers times ratios of a table, which views show whole."""
 
 
 def read(path: str | os.PathLike[str]) -> list[Event]:
@@ -144,10 +144,10 @@ def _read_json(path: Path) -> list[Event]:
 
 def _load_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text("utf-8-sig", "surrogatepass"))
+        return bounded_json.decode(regular_file.content(path, bounded_json.MAX_BYTES))
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise RecordingError(f"{path} is not JSON: {error}") from error
 
 
@@ -155,8 +155,7 @@ def _table_of(content: Any, path: Path) -> tuple[Table, float | None]:
     rows = content.get("scores") if isinstance(content, dict) else None
     if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
         raise RecordingError(f'{path} has no table: "scores" must be {{layer: {{ratio: score or null}}}}')
-    if sum(map(len, rows.values())) > MAX_CELLS:  # a small pickle can hold one long row a million times
-        raise RecordingError(f"{path} holds more than {MAX_CELLS:,} scores")
+    _check_size(sum(map(len, rows.values())), path)  # a small pickle can hold one long row a million times
     schema = content.get("schema", TABLE_SCHEMA)
     if schema != TABLE_SCHEMA:
         raise RecordingError(
@@ -167,6 +166,7 @@ def _table_of(content: Any, path: Path) -> tuple[Table, float | None]:
         ratios = _unique((_ratio(ratio, path, layer) for ratio in row), path, layer)
         values = [_number(score, path, layer) for score in row.values()]
         table[_layer(layer, path)] = dict(zip(ratios, values, strict=True))
+    _check_size(len(table) * len({ratio for row in table.values() for ratio in row}), path)
     return table, _number(content.get("baseline"), path, "baseline")
 
 
@@ -221,27 +221,30 @@ def _float(value: Any) -> float | None:
 
 def _shown(value: object) -> str:
     """The beginning of a value for a message, whatever it is."""
+    if isinstance(value, (list, tuple, dict)):  # a small pickle can repeat one list in a list in a list ...
+        return f"a {type(value).__name__}"
     try:
         return repr(str(value)[:60])
-    except (ValueError, RecursionError):  # an integer of thousands of digits, a list in a list in a list ...
+    except ValueError:  # an integer of thousands of digits
         return f"a very large {type(value).__name__}"
 
 
 def _read_csv(path: Path) -> Table:
     try:
-        with path.open(newline="", encoding="utf-8-sig", errors="surrogatepass") as file:
-            reader = csv.reader(file)
-            lines = [(reader.line_num, row) for row in reader if row]
+        return _table_in(bounded_csv.rows(regular_file.content(path, bounded_csv.MAX_BYTES)), path)
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from error
-    except (csv.Error, ValueError) as error:
+    except csv.Error as error:
         raise RecordingError(f"{path} is not CSV: {error}") from error
-    titles = lines[0][1] if lines else []
+
+
+def _table_in(lines: Iterator[tuple[int, list[str]]], path: Path) -> Table:
+    _, titles = next(lines, (0, []))
     if titles[:1] != ["layer"] or len(titles) < 2:
         raise RecordingError(f"{path} is no table of scores: its first line must be 'layer' and one column a ratio")
     ratios = _unique((_ratio(title, path, "the first line") for title in titles[1:]), path, "the first line")
     table: Table = {}
-    for number, (layer, *cells) in lines[1:]:
+    for number, (layer, *cells) in lines:
         if len(cells) != len(ratios):
             raise RecordingError(
                 f"{path}, line {number} has {len(cells) + 1} columns, the first line has {len(titles)}"
@@ -249,7 +252,13 @@ def _read_csv(path: Path) -> Table:
         if layer in table:
             raise RecordingError(f"{path}, line {number}: layer {_shown(layer)} is there twice")
         table[layer] = {ratio: _number(cell, path, layer) for ratio, cell in zip(ratios, cells, strict=True)}
+        _check_size(len(table) * len(ratios), path)
     return table
+
+
+def _check_size(cells: int, path: Path) -> None:
+    if cells > MAX_CELLS:
+        raise RecordingError(f"{path} holds more than {MAX_CELLS:,} scores")
 
 
 def _read_pickle(path: Path) -> list[Event]:

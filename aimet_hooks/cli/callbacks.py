@@ -5,13 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-import zipfile
-import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
+from aimet_hooks.cli import inputs_file
 from aimet_hooks.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -84,21 +81,4 @@ def agreement_on(data: Path | None, metric: Literal["kl", "sqnr"]) -> Agreement:
 
     if data is None:
         raise UsageError("--eval agreement needs --data inputs.npz: one array an input, by the input's name")
-    return agreement(inputs_in(data, "--data"), metric=metric)
-
-
-def inputs_in(data: Path, option: str) -> dict[str, Any]:
-    """The arrays of an ``.npz`` file, by name of the input.
-
-    Raises:
-        UsageError: If there is no such file, or it is none.
-    """
-    try:
-        with data.open("rb") as file:
-            found = np.load(file, allow_pickle=False)
-            inputs: Any = found if isinstance(found, np.ndarray) else dict(found)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UsageError(f"{option} {str(data)!r} cannot be read as .npz: {error}") from error
-    if isinstance(inputs, np.ndarray):
-        raise UsageError(f"{option} {str(data)!r} is one array; write it with np.savez(file, input_name=array)")
-    return dict(inputs)
+    return agreement(inputs_file.arrays(data, "--data"), metric=metric)

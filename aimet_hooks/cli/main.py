@@ -24,7 +24,7 @@ from aimet_hooks.cli.replay import replay
 from aimet_hooks.cli.select import apply, select
 from aimet_hooks.cli.serve import serve
 from aimet_hooks.cli.show import show
-from aimet_hooks.cli.text_table import printable
+from aimet_hooks.cli.text_table import printable, shortened
 from aimet_hooks.cli.verify import verify
 from aimet_hooks.errors import AimetHooksError, UsageError
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
+MOST_SAID = 1_000
+"""Characters of a message."""
 DONE, FAILED, WRONG_USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
@@ -100,7 +102,7 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _failure(text: str, code: int) -> int:
-    click.echo(f"aimet-hooks: {printable(text)}", err=True)
+    click.echo(f"aimet-hooks: {printable(shortened(text, MOST_SAID))}", err=True)
     return code
 
 

@@ -49,7 +49,7 @@ class BitwidthsType(click.ParamType["tuple[int, ...]"]):
 def quantization(**given: Any) -> None:
     """Say what quantization will do to MODEL: which weights will break, with --eval what each layer costs."""
     from aimet_hooks import adapters, analyze_sensitivity, discovery
-    from aimet_hooks.cli import callbacks
+    from aimet_hooks.cli import callbacks, inputs_file
     from aimet_hooks.errors import UsageError
 
     adapters.require(adapters.ONNX)
@@ -71,7 +71,7 @@ def quantization(**given: Any) -> None:
         layers=given["layers"] or None,
         layers_to_ignore=given["ignore"],
         input_shape=given["input_shape"],
-        example_inputs=None if given["inputs"] is None else callbacks.inputs_in(given["inputs"], "--inputs"),
+        example_inputs=None if given["inputs"] is None else inputs_file.arrays(given["inputs"], "--inputs"),
         direction=given["direction"],
         on_eval_error=given["on_eval_error"],
         visualization_url=given["visualization_url"],

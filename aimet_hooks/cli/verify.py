@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aimet_hooks.cli.text_table import printable
+from aimet_hooks.cli.text_table import printable, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from aimet_hooks.log_verification import Finding, LogReport, RunReport
+
+LONGEST = 1000
+"""Characters from which on a line is cut in the middle: a log may hold names of any length."""
 
 
 @click.command()
@@ -30,7 +33,7 @@ def verify(path: Path) -> None:
 
     report = verify_log(path)
     for line in _told(report):
-        click.echo(printable(line))
+        click.echo(printable(shortened(line, LONGEST)))
     if not report.runs:
         raise RecordingError(f"{report.path} holds no run")
     if report.damage:

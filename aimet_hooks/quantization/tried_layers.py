@@ -93,5 +93,6 @@ class TriedLayers:
         if given is None:
             return None
         signal = exact.astype(np.float64)
-        decibels = float(sqnr(np.square(signal).sum(), np.square(signal - given).sum()))
+        with np.errstate(all="ignore"):  # outputs that are not finite have no SQNR
+            decibels = float(sqnr(np.square(signal).sum(), np.square(signal - given).sum()))
         return None if math.isnan(decibels) else decibels

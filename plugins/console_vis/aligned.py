@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 NARROWEST_FIRST = 16
 """Cells below which the first column is not cut before the others are put into blocks below one another."""
 
+WIDEST_FIRST = 1_000
+"""Cells that the first column has at most: longer names stand whole, and do not make the other lines longer."""
+
 
 class Entry(NamedTuple):
     """One entry of a table: its text and how it looks on a terminal."""
@@ -43,6 +46,7 @@ def aligned(
     """
     lines = rows if headings is None else [[Entry(heading, "bold") for heading in headings], *rows]
     widths = [max(cell_len(entry.text) for entry in column) for column in zip(*lines, strict=True)]
+    widths[0] = min(widths[0], WIDEST_FIRST)
     blocks = [list(range(1, len(widths)))]
     if width is not None:
         room = width - cell_len(indent)
@@ -53,7 +57,8 @@ def aligned(
         if number:
             yield Text()
         for line in lines:
-            yield _line(indent, line, widths, block, gap)
+            first = line[0] if width is None else Entry(shorten(line[0].text, widths[0]), line[0].style)
+            yield _line(indent, [first, *line[1:]], widths, block, gap)
 
 
 def _blocks(widths: Sequence[int], room: int, gap: int) -> list[list[int]]:
@@ -72,7 +77,7 @@ def _blocks(widths: Sequence[int], room: int, gap: int) -> list[list[int]]:
 
 def _line(indent: str, row: Sequence[Entry], widths: Sequence[int], block: Sequence[int], gap: str) -> Text:
     line = Text(indent)
-    line.append(pad(shorten(row[0].text, widths[0]), widths[0]), row[0].style)
+    line.append(pad(row[0].text, widths[0]), row[0].style)
     for place in block:
         text, style = row[place]
         line.append(gap)

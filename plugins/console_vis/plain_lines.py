@@ -30,7 +30,7 @@ from aimet_hooks.presentation.text import clean, layer_name
 from console_vis.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from aimet_hooks.run_state import RunState
     from console_vis.output import Output
@@ -62,6 +62,7 @@ class PlainLines:
         self._lock = threading.Lock()  # held for an event, and while the thread prints
         self._heartbeat = Heartbeat(self._break_silence)
         self._printed = 0.0  # by the clock, whatever the line was
+        self._doing: str | None = None
         self._known = (0, 0)
         self._last_cell: float | None = None
         self._begin = 0.0
@@ -75,11 +76,12 @@ class PlainLines:
         """Print the lines of one event, if it has any."""
         if os.getpid() != self._process:
             return
-        if isinstance(event, (RunStarted, RatiosSelected, RunFailed, RunFinished, AnalysisFinished)):
+        if isinstance(event, (RunStarted, RunFailed, RunFinished, AnalysisFinished)):
             self._heartbeat.stop()
         with self._lock:
+            self._doing = _DOING.get(type(event), self._doing)
             self._hear(event, run)
-        if isinstance(event, (ExplorationStarted, SensitivityStarted)):
+        if isinstance(event, RunStarted):
             self._heartbeat.start()
 
     def stop(self, *, keep: bool) -> None:  # noqa: ARG002 -- lines stay where they are
@@ -147,11 +149,14 @@ class PlainLines:
             left = self._printed + self._interval - now
             if left > 0:
                 return left
-            completed, total = self._known
-            latest = "" if self._last_cell is None else f", the latest {quantities.duration(now - self._last_cell)} ago"
-            what = "evaluating" if completed < total else "choosing ratios"
-            self._print_at(now, f"still {what}: {wording.cells(completed, total)}{latest}")
+            self._print_at(now, f"still {self._doing or self._exploring(now)}")
             return self._interval
+
+    def _exploring(self, now: float) -> str:
+        completed, total = self._known
+        latest = "" if self._last_cell is None else f", the latest {quantities.duration(now - self._last_cell)} ago"
+        what = "evaluating" if completed < total else "choosing ratios"
+        return f"{what}: {wording.cells(completed, total)}{latest}"
 
     def _print_failure(self, cell: EvalScored | SensitivityScored) -> None:
         error = wording.message(cell.error or "no reason given")
@@ -191,6 +196,15 @@ class PlainLines:
     def _print_at(self, time_of_line: float, line: str) -> None:
         self._output.print([f"[{quantities.duration(time_of_line - self._begin)}] {line}"])
         self._printed = self._clock()
+
+
+_DOING: Mapping[type[Event], str | None] = {
+    RunStarted: "evaluating the original model",
+    ExplorationStarted: None,
+    SensitivityStarted: None,
+    RatiosSelected: "compressing and evaluating the model",
+}
+"""What goes on from an event on where nothing else tells; None: cells are evaluated."""
 
 
 def _row_is_complete(cell: EvalScored | SensitivityScored, run: RunState) -> bool:

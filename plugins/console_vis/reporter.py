@@ -99,7 +99,7 @@ class ConsoleReporter(EveryEvent):
         line = wording.ending(event)
         if self._results_dir is not None and run.total:
             log = clean(str(self._results_dir / event_log.FILE_NAME))
-            line += f"; {wording.cells(run.completed, run.total)} are safe in {log}"
+            line += f"; {wording.cells(run.completed, run.total)} are safe in {log}, resume=True (--resume) goes on"
         self._messages.print([Text(line, FAILED_STYLE)])
 
 

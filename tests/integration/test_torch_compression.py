@@ -427,7 +427,7 @@ def test_models_that_cannot_be_taken_are_refused_in_words() -> None:
         compress(Locked())
     with pytest.raises(ModelError, match=r"parameter 'stem.weight' is on the meta device and has no values; load the"):
         compress(network().to("meta"))
-    with pytest.raises(ModelError, match=r"parameter '0.weight' is not initialized; run the model once before"):
+    with pytest.raises(ModelError, match=r"parameter '0.weight' is not initialized; run the model once on an input"):
         compress(nn.Sequential(nn.LazyLinear(3)))
     with pytest.raises(
         ModelError, match="no layer of Sequential can be compressed by weight_svd: it has no layer with w"

@@ -74,6 +74,16 @@ def test_lines_of_a_newer_version_are_exit_code_1_and_no_damage(log: Path, capsy
     assert err == f"aimet-hooks: error: {log} is whole, but of a newer version in part: update aimet-hooks to read it\n"
 
 
+def test_log_with_impossible_values_is_told_all_the_same(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, *others = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(changed(first, time=10**200, run_name="\x1b[31m" + "n" * 10**6) + b"".join(others))
+    assert main(["verify", str(log)]) == 0
+    line = capsys.readouterr().out.splitlines()[1]
+    assert len(line) < 1100
+    assert "\x1b" not in line
+    assert "began at no known time" in line
+
+
 @pytest.mark.parametrize("content", ["", "something else\n"])
 def test_file_that_is_no_log(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "notes.txt").write_text(content)

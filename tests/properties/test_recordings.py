@@ -11,6 +11,7 @@ import pickle
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from aimet_hooks import event_log, recordings
 from aimet_hooks.errors import RecordingError
 from aimet_hooks.testing import finished_run
+from tests.properties.mutations import mutated
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".pkl")
 one_directory = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -91,6 +93,23 @@ def test_damaged_logs_are_read_or_refused_and_never_lie(tmp_path: Path, data: st
     with contextlib.suppress(RecordingError):
         told = finished_run()
         assert all(event in told for event in recordings.read(path))
+
+
+WHOLE = {
+    ".json": json.dumps({"schema": 1, "baseline": 0.9, "scores": {"conv1": {"0.25": 0.5, "0.75": None}}}).encode(),
+    ".csv": b'layer,0.25,0.75\nconv1,0.5,\n"a,""b",0.625,1\n',
+    ".pkl": pickle.dumps({"conv1": {Decimal("0.25"): np.float64(0.5), Decimal("0.75"): None}}),
+    ".pickle": pickle.dumps([("conv1", Decimal("0.5")), ("fc", None)], 2),
+}
+
+
+@one_directory
+@given(st.sampled_from(sorted(WHOLE)).flatmap(lambda suffix: st.tuples(st.just(suffix), mutated(WHOLE[suffix]))))
+def test_damaged_files_are_read_or_refused(tmp_path: Path, given: tuple[str, bytes]) -> None:
+    suffix, content = given
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(content)
+    read_or_refuse(path)
 
 
 @one_directory

@@ -239,6 +239,27 @@ def test_lengths_far_beyond_the_data_do_not_fill_the_memory(bomb: bytes) -> None
     assert peak < 1_000_000
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"](" + b"}" * 399_996 + b"e.", b"](" + b"}\x94" * 199_998 + b"e.", b"V\\U0001F600" + b"a" * 4_194_291 + b"\n."],
+    ids=["dicts", "dicts in the memo", "wide text"],
+)
+def test_what_is_admitted_takes_little_memory(content: bytes) -> None:
+    assert len(content) <= aimet_pickle.MAX_BYTES
+    tracemalloc.start()
+    try:
+        aimet_pickle.loads(content)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 50_000_000
+
+
+def test_pickle_of_more_operations_than_a_table_needs_is_refused() -> None:
+    with pytest.raises(ValueError, match="it has more than 400,000 operations"):
+        aimet_pickle.loads(b"](" + b"}" * 400_000 + b"e.")
+
+
 def test_huge_numbers_are_read() -> None:
     assert aimet_pickle.loads(pickle.dumps(1 << 1_000_000)) == 1 << 1_000_000
 
@@ -286,5 +307,5 @@ def test_file_that_is_far_too_long_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "scores.pkl"
     path.touch()
     os.truncate(path, aimet_pickle.MAX_BYTES + 1)
-    with pytest.raises(RecordingError, match=r"16,777,217 bytes long; a pickle of scores has at most 16,777,216"):
+    with pytest.raises(RecordingError, match="it is larger than 4 MiB"):
         aimet_pickle.load(path)

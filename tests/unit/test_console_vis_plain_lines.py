@@ -67,7 +67,8 @@ def test_a_failure_prints_the_rows_that_were_begun_and_how_many_cells_are_safe()
         "[0:30] block.conv  0.25: 0.8800",
         "[0:30] head  0.25: failed",
         "[0:30] 1 of 9 cells failed",
-        "run failed in exploration (EvaluationError); 4 of 9 cells are safe in runs/7/events.jsonl",
+        "run failed in exploration (EvaluationError); 4 of 9 cells are safe in runs/7/events.jsonl, "
+        "resume=True (--resume) goes on",
     ]
 
 

@@ -155,8 +155,8 @@ def test_a_clock_that_is_set_back_delays_the_next_line_by_one_interval_only() ->
         log.wait_for(lambda text: "[1:41] still evaluating: 3 of 9 cells" in text)
 
 
-@pytest.mark.parametrize("last", [whole_run()[13], failed(), failed("KeyboardInterrupt", ""), whole_run()[-1]])
-def test_from_the_next_stage_on_only_events_are_told(last: Event) -> None:
+@pytest.mark.parametrize("last", [failed(), failed("KeyboardInterrupt", ""), whole_run()[-1]])
+def test_from_the_end_on_nothing_is_told(last: Event) -> None:
     log, clock = Log(), Clock(BEGIN + 11)
     with exploring(log, clock, 9) as lines:
         clock.set(BEGIN + 300)
@@ -168,11 +168,20 @@ def test_from_the_next_stage_on_only_events_are_told(last: Event) -> None:
         assert "still" not in log.getvalue().removeprefix(before)
 
 
-def test_before_the_exploration_and_without_one_there_is_no_thread() -> None:
-    lines = PlainLines(Output(plain_console()), interval=SOON)
-    hear(lines, whole_run()[:3])
-    assert not heartbeats()
-    hear(lines, [event for event in whole_run() if event.name not in ("exploration_started", "eval_score")])
+@pytest.mark.parametrize(
+    ("heard", "told"),
+    [
+        (1, "[5:00] still evaluating the original model\n"),
+        (14, "[5:00] still compressing and evaluating the model\n"),
+    ],
+)
+def test_a_long_baseline_or_result_is_said_to_go_on(heard: int, told: str) -> None:
+    log, clock = Log(), Clock(BEGIN)
+    lines = PlainLines(Output(Console(file=log, force_terminal=False)), clock, interval=SOON)
+    hear(lines, whole_run()[:heard])
+    clock.set(BEGIN + 300)
+    log.wait_for(lambda text: text.endswith(told))
+    lines.stop(keep=True)
     assert not heartbeats()
 
 

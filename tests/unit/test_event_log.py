@@ -13,7 +13,7 @@ import time
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -448,6 +448,25 @@ def test_log_that_is_deleted_at_the_very_end_is_there_all_the_same(log: EventLog
     log.path.unlink()
     log.close()
     assert list(event_log.read(log.path)) == RUN
+
+
+@pytest.mark.parametrize("place", ["write", "fsync"])
+def test_event_whose_writing_is_interrupted_is_in_the_log_once(
+    place: str, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = getattr(os, place)
+
+    def interrupted(*arguments: Any) -> None:
+        monkeypatch.undo()
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    log.append(RUN[0])
+    monkeypatch.setattr(os, place, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        log.append(BaselineScored(score=0.5))
+    log.append(RUN[1])
+    assert list(event_log.read(log.path)) == [RUN[0], BaselineScored(score=0.5), RUN[1]]
 
 
 # -- going on with a log -----------------------------------------------------------------------------------------------

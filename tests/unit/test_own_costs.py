@@ -207,6 +207,8 @@ def test_unknown_layers_are_named_with_the_nearest(written: Callable[[str | byte
         ("layer,rank,cost\nconv,1,1\n", "no line of layer 'conv' as it is; add one with an empty rank, as conv,,100"),
         ('layer,rank,cost\n"conv,1,1\n', "is not CSV"),
         (b"layer,rank,cost\n\xff\xfe,,1\n", "is not CSV"),
+        ("layer,rank,cost\n" + "conv,,1\n" * 150_000, "is not CSV: it has more than 300,000 fields"),
+        (f"layer,rank,cost\n{'n' * 200_000},,1\n", "is not CSV: field larger than field limit"),
         (b"PK\x03\x04\x00\x00", "is no table of costs"),
     ],
 )
@@ -222,6 +224,9 @@ def test_a_wrong_line_is_one_sentence_with_file_line_and_value(
 def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"missing\.csv' cannot be read \(No such file"):
         own_costs.cost_model(tmp_path / "missing.csv")
+    (tmp_path / "endless.csv").symlink_to("/dev/zero")
+    with pytest.raises(UsageError, match=r"endless\.csv' cannot be read \(it is no regular file\)"):
+        own_costs.cost_model(tmp_path / "endless.csv")
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(UsageError, match=r"folder\.csv' cannot be read"):
         own_costs.cost_model(tmp_path / "folder.csv")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+import os
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -103,8 +105,8 @@ def test_pickles_of_every_protocol_are_read(protocol: int, tmp_path: Path) -> No
 
 
 def test_scores_that_are_not_finite_are_not_known(tmp_path: Path) -> None:
-    content = '{"scores": {"conv1": {"0.25": NaN, "0.5": Infinity, "0.75": 1e999, "0.8": 0.5}}}'
-    assert recordings.scores(saved(tmp_path / "x.json", content)) == {"conv1": {0.8: 0.5}}
+    pickled = {"conv1": {0.25: math.nan, 0.5: math.inf, 0.75: Decimal("-1e999"), 0.8: 0.5}}
+    assert recordings.scores(saved(tmp_path / "x.pkl", pickled)) == {"conv1": {0.8: 0.5}}
     assert recordings.scores(saved(tmp_path / "x.csv", "layer,0.25,0.5\nconv1,nan,-inf\n")) == {}
 
 
@@ -216,10 +218,15 @@ def nested(depth: int) -> list[object]:
         ("x.json", b"\xff\xff", "is not JSON"),
         ("x.json", "[" * 100_000, "is not JSON"),
         ("x.json", "1" * 5000, "is not JSON"),
+        ("x.json", '{"conv1": NaN}', "is not JSON: it holds NaN, which is no JSON"),
+        ("x.json", '{"conv1": 0.5, "conv1": 0.6}', "is not JSON: it has the key 'conv1' twice"),
+        ("x.json", [nested(100)], "is not JSON: it is nested more than 100 deep"),
+        ("x.json", "[" + "{}," * 1_000_000 + "1]", "is not JSON: it would take more than 60 MB of memory"),
+        ("x.json", {"a": 10**299}, f"'{'1' + 59 * '0'}' at 'a' is no compression ratio"),
         ("x.json", "[1]", "holds neither scores nor ratios"),
         ("x.json", "{}", "holds neither scores nor ratios"),
         ("x.json", {"scores": {"a": 5}}, 'has no table: "scores" must be'),
-        ("x.json", {"scores": {"a": {"0.5": [1]}}}, r"'\[1\]' at 'a' is no score"),
+        ("x.json", {"scores": {"a": {"0.5": [1]}}}, "a list at 'a' is no score"),
         ("x.json", {"scores": {"a": {"0.5": "high"}}}, "'high' at 'a' is no score"),
         ("x.json", {"scores": {"a": {"0.5": True}}}, "'True' at 'a' is no score"),
         ("x.json", {"scores": {"a": {"1.5": 1}}}, "'1.5' at 'a' is no compression ratio between 0 and 1"),
@@ -228,9 +235,10 @@ def nested(depth: int) -> list[object]:
         ("x.json", {"scores": {"a": {"half": 1}}}, "'half' at 'a' is no compression ratio"),
         ("x.json", {"scores": {"a": {"0.5": 1, "0.50": 2}}}, "ratio 0.5 is there twice at 'a'"),
         ("x.json", {"scores": {}, "baseline": "good"}, "'good' at 'baseline' is no score"),
+        ("x.json", {"scores": {f"l{at}": {at / 999: 1} for at in range(1, 300)}}, "holds more than 50,000 scores"),
         ("x.json", {"schema": 2, "scores": {}}, "is of schema '2', this version reads 1: update aimet-hooks"),
         ("x.json", {"conv1": True}, "'True' at 'conv1' is no compression ratio"),
-        ("x.json", {"conv1": [0.5]}, r"'\[0.5\]' at 'conv1' is no compression ratio"),
+        ("x.json", {"conv1": [0.5]}, "a list at 'conv1' is no compression ratio"),
         ("x.csv", "", "is no table of scores: its first line must be 'layer' and one column a ratio"),
         ("x.csv", "layer\nconv1\n", "is no table of scores"),
         ("x.csv", "name,0.5\nconv1,1\n", "is no table of scores"),
@@ -240,6 +248,9 @@ def nested(depth: int) -> list[object]:
         ("x.csv", "layer,0.5\na,1\na,2\n", "line 3: layer 'a' is there twice"),
         ("x.csv", "layer,0.5\nconv1,high\n", "'high' at 'conv1' is no score"),
         ("x.csv", "layer,score\n", "'score' at 'the first line' is no compression ratio"),
+        ("x.csv", 'layer,0.5\n"conv1,1\n', "is not CSV: unexpected end of data"),
+        ("x.csv", "layer" + "," * 300_001, "is not CSV: it has more than 300,000 fields"),
+        ("x.csv", "layer,0.5\n" + "".join(f"{at},1\n" for at in range(50_001)), "holds more than 50,000 scores"),
         ("x.csv", b"layer,0.5\n\xff,1\n", "is not CSV"),
         ("x.csv", "layer,0.5\n" + "n" * 200_000 + ",1\n", "is not CSV: field larger than field limit"),
         ("x.pkl", [], "holds neither scores nor ratios"),
@@ -247,14 +258,14 @@ def nested(depth: int) -> list[object]:
         ("x.pkl", 5, "holds neither scores nor ratios"),
         ("x.pkl", [("conv1", 0.5, 1)], "holds neither scores nor ratios"),
         ("x.pkl", [(1, 0.5)], "'1' is no name of a layer"),
-        ("x.pkl", [([], 0.5)], r"'\[\]' is no name of a layer"),
+        ("x.pkl", [([], 0.5)], "a list is no name of a layer"),
         ("x.pkl", {1: {Decimal("0.5"): 1.0}}, "'1' is no name of a layer"),
         ("x.pkl", {"conv1": {"a": 1.0}}, "'a' at 'conv1' is no compression ratio"),
         ("x.pkl", {"conv1": {Decimal("NaN"): 1.0}}, "'NaN' at 'conv1' is no compression ratio"),
         ("x.pkl", {"conv1": {1 << 100_000: 1.0}}, "a very large int at 'conv1' is no compression ratio"),
         ("x.pkl", {"conv1": {0.5: 1 << 100_000}}, "a very large int at 'conv1' is no score"),
         ("x.pkl", {1 << 100_000: 0.5}, "a very large int is no name of a layer"),
-        ("x.pkl", {"conv1": {0.5: nested(100)}}, "'conv1' is no score"),
+        ("x.pkl", {"conv1": {0.5: nested(100)}}, "a list at 'conv1' is no score"),
         ("x.pkl", b"\x80\x04\x8c\x02os\x8c\x06system\x93.", r"is refused: it holds 'os\.system'"),
         ("x.pkl", b"", "is refused"),
         ("x.txt", "", r"is no recording: give a results directory or a .jsonl, .json, .csv, .pkl, .pickle file"),
@@ -273,15 +284,40 @@ def test_what_cannot_be_read_is_said_with_file_and_place(
 
 def test_deeply_nested_pickle_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "x.pkl", b"}X\x01\x00\x00\x00a" + b"]" * 100_000 + b"a" * 99_999 + b"s.")
-    with pytest.raises(RecordingError, match="a very large list at 'a' is no compression ratio"):
+    with pytest.raises(RecordingError, match="a list at 'a' is no compression ratio"):
         recordings.read(path)
 
 
 def test_small_pickle_that_repeats_one_long_row_is_refused(tmp_path: Path) -> None:
     row = {index / 2000: 0.5 for index in range(1, 1001)}
-    path = saved(tmp_path / "x.pkl", {f"layer{index}": row for index in range(1001)})
-    with pytest.raises(RecordingError, match="holds more than 1,000,000 scores"):
+    path = saved(tmp_path / "x.pkl", {f"layer{index}": row for index in range(101)})
+    with pytest.raises(RecordingError, match="holds more than 50,000 scores"):
         recordings.read(path)
+
+
+def test_small_pickle_that_repeats_lists_in_lists_is_refused(tmp_path: Path) -> None:
+    """Written out, its one score would be 2 ** 100 times a 1."""
+    shared: object = 1
+    for _ in range(100):
+        shared = [shared, shared]
+    with pytest.raises(RecordingError, match="a list at 'conv1' is no score"):
+        recordings.read(saved(tmp_path / "x.pkl", {"conv1": {0.5: shared}}))
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".pkl"])
+def test_what_is_no_regular_file_or_too_large_is_refused(suffix: str, tmp_path: Path) -> None:
+    pipe, device, sparse = (tmp_path / f"{name}{suffix}" for name in ("pipe", "device", "sparse"))
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    sparse.touch()
+    os.truncate(sparse, 1 << 30)
+    for path, why in (
+        (pipe, "it is no regular file"),
+        (device, "it is no regular file"),
+        (sparse, "it is larger than"),
+    ):
+        with pytest.raises(RecordingError, match=f"cannot read .*: {why}"):
+            recordings.read(path)
 
 
 @pytest.mark.parametrize("name", ["nowhere.json", "nowhere", "null\0byte.json"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Self
 
 from onnx import ValueInfoProto
@@ -12,7 +13,7 @@ from aimet_hooks.adapters.onnx_graph.feeds import Feeds
 from aimet_hooks.adapters.onnx_graph.forward import FLOATS
 from aimet_hooks.adapters.onnx_graph.graph_index import GraphIndex
 from aimet_hooks.adapters.onnx_graph.protobuf import copy_without
-from aimet_hooks.adapters.onnx_graph.reading import name_of, read
+from aimet_hooks.adapters.onnx_graph.reading import name_of, read, understood
 from aimet_hooks.adapters.onnx_graph.weight_store import WeightStore
 from aimet_hooks.errors import ModelError
 
@@ -45,13 +46,12 @@ class OnnxActivations:
         source, base = read(model)
         self._name = name_of(model, source)
         self._settings = settings
-        self._store = WeightStore(source, base)
-        try:
+        with understood(self._name), contextlib.ExitStack() as opened:
+            self._store = WeightStore(source, base)
+            opened.callback(self._store.close)
             self._feeds = Feeds(self._store.model.graph)
             self.tensors: Sequence[ObservedTensor] = self._float_tensors()
-        except BaseException:
-            self._store.close()
-            raise
+            opened.pop_all()
 
     def __enter__(self) -> Self:
         """Nothing to hold: the user's model is only read."""

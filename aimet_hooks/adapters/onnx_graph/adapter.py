@@ -12,7 +12,7 @@ import onnxruntime
 from aimet_hooks.adapters.onnx_graph import session_options, sessions
 from aimet_hooks.adapters.onnx_graph.example import Example
 from aimet_hooks.adapters.onnx_graph.graph_index import GraphIndex
-from aimet_hooks.adapters.onnx_graph.reading import name_of, read
+from aimet_hooks.adapters.onnx_graph.reading import name_of, read, understood
 from aimet_hooks.adapters.onnx_graph.rewrite import observed, reweighted, rewritten
 from aimet_hooks.adapters.onnx_graph.stored_node import StoredNode, stored_nodes
 from aimet_hooks.adapters.onnx_graph.survey import WeightNode, survey
@@ -47,13 +47,12 @@ class OnnxAdapter:
         self.trainable = False
         self.model_name = name_of(model, source)
         self._session = session
-        self._store = WeightStore(source, base)
-        try:
+        with understood(self.model_name), contextlib.ExitStack() as opened:
+            self._store = WeightStore(source, base)
+            opened.callback(self._store.close)
             self._index = GraphIndex(self._store.model.graph)
             self._example = Example(self._store.model.graph, example)
-        except BaseException:
-            self._store.close()
-            raise
+            opened.pop_all()
         self.notes: Sequence[str] = self._example.notes
         self._layers: Sequence[Layer] | None = None
         self._nodes: dict[str, WeightNode] = {}
@@ -70,7 +69,8 @@ class OnnxAdapter:
     def layers(self) -> Sequence[Layer]:
         """Every node with weights, with the shapes that one run of the example shows."""
         if self._layers is None:
-            self._layers, self._nodes = survey(self._store.model, self._index, self._shapes, self._example.samples)
+            with understood(self.model_name):
+                self._layers, self._nodes = survey(self._store.model, self._index, self._shapes, self._example.samples)
         return self._layers
 
     def weight(self, name: str) -> Array:
@@ -119,7 +119,8 @@ class OnnxAdapter:
 
     def _stored_node(self, name: str) -> StoredNode:
         if self._stored is None:
-            self._stored = {found.name: found for found in stored_nodes(self._store.model.graph, self._index)}
+            with understood(self.model_name):
+                self._stored = {found.name: found for found in stored_nodes(self._store.model.graph, self._index)}
         if name not in self._stored:
             raise ModelError(f"{name!r} is no node of the main graph with a constant float weight")
         return self._stored[name]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from onnx import TensorProto, helper
 
+from aimet_hooks.adapters.onnx_graph.validity import MOST_DIMENSIONS
 from aimet_hooks.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ValueInfoProto
 
     from aimet_hooks.adapters import ExampleInput
+
+LARGEST_DECLARED = 4_000_000
+"""Values of an input that are made up from nothing but what a file declares: 20 images of 256 x 256 in colour."""
 
 
 class Example:
@@ -89,6 +94,11 @@ class Example:
             self.notes.append(
                 f"input {value.name!r}: dimension {axis} ({dimension.dim_param or 'not given'}) is not fixed and "
                 f"counts as 1{depends}; input_shape or example_inputs sets it"
+            )
+        if len(shape) > MOST_DIMENSIONS or prod(shape) > LARGEST_DECLARED:
+            raise UsageError(
+                f"the model declares that its input {value.name!r} has {len(shape)} dimensions and {prod(shape):,} "
+                "values; give input_shape or example_inputs if that is meant"
             )
         return tuple(shape)
 

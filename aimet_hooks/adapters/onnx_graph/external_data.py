@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from math import prod
 from typing import TYPE_CHECKING, BinaryIO
 
-import onnx
 from onnx import TensorProto, external_data_helper, numpy_helper
 
+from aimet_hooks import regular_file
 from aimet_hooks.adapters.onnx_graph.protobuf import tensor_bytes
 from aimet_hooks.errors import ModelError
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _ALIGNMENT = 64
+_LARGEST_ELEMENT = 16
+"""Bytes of a complex number of two doubles."""
 
 
 def is_external(tensor: TensorProto) -> bool:
@@ -46,18 +50,34 @@ def inlined(tensor: TensorProto, folder: Path | None) -> TensorProto:
     whole = TensorProto()
     whole.CopyFrom(tensor)
     try:
-        external_data_helper.load_external_data_for_tensor(whole, str(folder))
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        whole.raw_data = _read(tensor, folder)
+    except (OSError, ValueError) as error:
         raise ModelError(f"the external data of tensor {tensor.name!r} cannot be read: {error}") from error
     whole.ClearField("external_data")
     whole.data_location = TensorProto.DEFAULT
-    found, wanted = len(whole.raw_data), tensor_bytes(tensor)
-    if wanted is not None and found != wanted:
-        raise ModelError(
-            f"the external data of tensor {tensor.name!r} is {found:,} bytes long, its shape needs {wanted:,}; "
-            "the file was cut off or belongs to another model"
-        )
     return whole
+
+
+def _read(tensor: TensorProto, folder: Path) -> bytes:
+    """The values, of which nothing is read before their place and size are known to be right."""
+    told = {entry.key: entry.value for entry in tensor.external_data}
+    location, offset = told.get("location", ""), int(told.get("offset", 0))
+    if not (folder / location).resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{location!r} lies outside of the model's folder")
+    with regular_file.opened(folder / location) as file:
+        size = file.seek(0, os.SEEK_END)
+        length = int(told.get("length", size - offset))
+        if not 0 <= offset <= offset + length <= size:
+            raise ValueError(
+                f"{location!r} has {size:,} bytes, not {length:,} from byte {offset:,} on; the file was cut off or "
+                "belongs to another model"
+            )
+        wanted = tensor_bytes(tensor)
+        least, most = (0, _LARGEST_ELEMENT * prod(tensor.dims)) if wanted is None else (wanted, wanted)
+        if not least <= length <= most:
+            raise ValueError(f"it is {length:,} bytes long, its shape needs {most:,}")
+        file.seek(offset)
+        return file.read(length)
 
 
 def raw_values(tensor: TensorProto) -> bytes | None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 
+from aimet_hooks.errors import ModelError
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 
 def copy_without(source: ModelProto, fields: Collection[str]) -> ModelProto:
@@ -35,8 +37,17 @@ def _copy_field(target: ModelProto | GraphProto, name: str, value: Any) -> None:
 
 
 def attribute(node: NodeProto, name: str, default: Any) -> Any:
-    """The value of a node's attribute."""
-    return next((helper.get_attribute_value(found) for found in node.attribute if found.name == name), default)
+    """The value of a node's attribute.
+
+    Raises:
+        ModelError: If it is of another type than the default.
+    """
+    value = next((helper.get_attribute_value(found) for found in node.attribute if found.name == name), default)
+    if default is not None and type(value) is not type(default):
+        raise ModelError(
+            f"{node.op_type} node {node.name!r} has {name} = {value!r:.60}, which is no {type(default).__name__}"
+        )
+    return value
 
 
 def subgraphs(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
@@ -46,6 +57,14 @@ def subgraphs(node: NodeProto) -> Iterator[tuple[str, GraphProto]]:
             yield found.name, found.g
         elif found.type == AttributeProto.GRAPHS:
             yield from ((found.name, graph) for graph in found.graphs)
+
+
+def all_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    """Nodes, and those in their graphs."""
+    for node in nodes:
+        yield node
+        for _, inner in subgraphs(node):
+            yield from all_nodes(inner.node)
 
 
 def nested_tensors(graph: GraphProto) -> Iterator[TensorProto]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 
+from aimet_hooks.adapters.onnx_graph import validity
 from aimet_hooks.adapters.onnx_graph.protobuf import STANDARD_DOMAINS
-from aimet_hooks.errors import ModelError
+from aimet_hooks.errors import AimetHooksError, ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 OLDEST_OPSET = 11
 
@@ -16,10 +22,11 @@ def read(model: onnx.ModelProto | str | Path) -> tuple[onnx.ModelProto, Path | N
     """The model, without its external data, and the directory where that lies; None for a model without a file.
 
     Raises:
-        ModelError: If there is no such file, it is no ONNX model, or its opset is too old.
+        ModelError: If there is no such file, it is no ONNX model, its opset is too old, or it cannot be what it says.
     """
     if isinstance(model, onnx.ModelProto):
         _check_opset(model, "the model")
+        validity.check(model)
         return model, None
     path = Path(model)
     what = repr(str(path))
@@ -34,7 +41,28 @@ def read(model: onnx.ModelProto | str | Path) -> tuple[onnx.ModelProto, Path | N
     if not loaded.graph.node:
         raise ModelError(f"{what} is not an ONNX model: it has no nodes")
     _check_opset(loaded, what)
+    validity.check(loaded)
     return loaded, path.parent
+
+
+@contextlib.contextmanager
+def understood(what: str) -> Iterator[None]:
+    """Whatever a graph lets fail while it is taken apart is said as what it is: no valid model.
+
+    Args:
+        what: What the model is called.
+
+    Raises:
+        ModelError: For every exception but this package's own.
+    """
+    try:
+        yield
+    except AimetHooksError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"{what} is no valid model ({type(error).__name__}: {error}); onnx.checker.check_model may tell more"
+        ) from error
 
 
 def name_of(model: onnx.ModelProto | str | Path, source: onnx.ModelProto) -> str:

@@ -1,19 +1,20 @@
 """Options for sessions of ONNX Runtime, where the user has none.
 
-All are quiet below errors: ONNX Runtime would say the same of the user's model again for every session, in colours.
+All are quiet: ONNX Runtime would say the same of the user's model again for every session, in colours. What fails
+raises, with the same words.
 """
 
 from __future__ import annotations
 
 import onnxruntime
 
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4
 
 
 def default() -> onnxruntime.SessionOptions:
     """What ONNX Runtime does by itself."""
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _FATAL_ONLY
     return options
 
 

@@ -12,10 +12,11 @@ from aimet_hooks.adapters.onnx_graph import external_data
 from aimet_hooks.adapters.onnx_graph.graph_index import GraphIndex
 from aimet_hooks.adapters.onnx_graph.node_channels import channels_of
 from aimet_hooks.adapters.onnx_graph.partners import partners
-from aimet_hooks.adapters.onnx_graph.reading import name_of, read
+from aimet_hooks.adapters.onnx_graph.reading import name_of, read, understood
 from aimet_hooks.adapters.onnx_graph.stored_node import StoredNode, stored_nodes
 from aimet_hooks.adapters.onnx_graph.weight_store import prepared_graph
 from aimet_hooks.adapters.stored_weights import StoredLayer
+from aimet_hooks.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
     from aimet_hooks.adapters.partners import Partner
     from aimet_hooks.factorization import Array
+
+MOST_CHANNELS = 300_000
+"""Outputs of a layer, each of which is a row of a table: more than the largest vocabularies have."""
 
 
 class OnnxWeights:
@@ -43,12 +47,13 @@ class OnnxWeights:
         source, self._base = read(model)
         self.model_name = name_of(model, source)
         self._tensors = {tensor.name: tensor for tensor in source.graph.initializer}
-        self._model = prepared_graph(source, self._base)
-        self._model.graph.initializer.extend(_header(tensor) for tensor in source.graph.initializer)
-        self._index = GraphIndex(self._model.graph)
-        found = list(stored_nodes(self._model.graph, self._index))
-        self._nodes = {node.name: node for node in found}
-        self.layers: Sequence[StoredLayer] = [self._layer(node) for node in found]
+        with understood(self.model_name):
+            self._model = prepared_graph(source, self._base)
+            self._model.graph.initializer.extend(_header(tensor) for tensor in source.graph.initializer)
+            self._index = GraphIndex(self._model.graph)
+            found = list(stored_nodes(self._model.graph, self._index))
+            self._nodes = {node.name: node for node in found}
+            self.layers: Sequence[StoredLayer] = [self._layer(node) for node in found]
 
     def names_within(self, module: object) -> set[str]:
         """Layers of an ONNX model are chosen by name only."""
@@ -85,7 +90,7 @@ class OnnxWeights:
             groups=found.groups,
             channels=channels_of(found, self._index),
             unscalable=None if other is None else f"its weight is shared with {other!r}",
-            read=partial(_read, found, self._tensors.get(found.origin, found.tensor), self._base),
+            read=partial(self._read, found),
         )
 
     def _other_reader(self, found: StoredNode) -> str | None:
@@ -97,13 +102,17 @@ class OnnxWeights:
             others.remove(self._index.maker(found.value))
         return next(iter(others), None)
 
+    def _read(self, found: StoredNode) -> Array:
+        with understood(self.model_name):
+            tensor = external_data.inlined(self._tensors.get(found.origin, found.tensor), self._base)
+            stored = numpy_helper.to_array(tensor)
+            values: Array = stored.astype(np.float64 if stored.dtype == np.float64 else np.float32, copy=False)
+            weight = found.outputs_first(values)
+        if len(weight) > MOST_CHANNELS:
+            raise ModelError(f"{found.name!r} of {self.model_name} has {len(weight):,} channels, which no layer has")
+        return weight
+
 
 def _header(tensor: TensorProto) -> TensorProto:
     """A tensor without its values."""
     return TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
-
-
-def _read(found: StoredNode, tensor: TensorProto, base: Path | None) -> Array:
-    stored = numpy_helper.to_array(external_data.inlined(tensor, base))
-    values: Array = stored.astype(np.float64 if stored.dtype == np.float64 else np.float32, copy=False)
-    return found.outputs_first(values)

@@ -96,7 +96,7 @@ class StoredNode:
         dims = tuple(self.tensor.dims)
         if self.turning is None:
             return dims
-        return tuple(dims[axis] for axis in attribute(self.turning, "perm", range(len(dims))[::-1]))
+        return tuple(dims[axis] for axis in attribute(self.turning, "perm", list(range(len(dims))[::-1])))
 
     @property
     def axes(self) -> tuple[int, int]:
@@ -117,4 +117,6 @@ def stored_nodes(graph: onnx.GraphProto, index: GraphIndex) -> Iterator[StoredNo
         tensor = index.constant(origin)
         if tensor is None or tensor.data_type not in operators.FLOATS or not tensor.dims or 0 in tensor.dims:
             continue
+        if node.op_type in CONVOLUTIONS and len(tensor.dims) < 3:
+            continue  # which nothing can run
         yield StoredNode(index.names[place], place, node, value, turning, origin, tensor)

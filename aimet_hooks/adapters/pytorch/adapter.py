@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import torch
 from torch import nn
 
+from aimet_hooks import interrupts
 from aimet_hooks.adapters.pytorch import arrays
 from aimet_hooks.adapters.pytorch import replacement as replacements
 from aimet_hooks.adapters.pytorch.build import TorchBuild
@@ -69,7 +70,8 @@ class TorchAdapter:
             self._training = {id(module): module.training for module in self._root.modules()}
             if torch.is_inference_mode_enabled():  # its tensors could never be trained
                 guard.enter_context(torch.inference_mode(mode=False))
-            guard.enter_context(evaluating(self._root))
+            with interrupts.deferred():
+                guard.enter_context(evaluating(self._root))
             guard.callback(self._put_back)
             self._watch = Watch(self._root)
             self._guard = guard.pop_all()
@@ -77,7 +79,8 @@ class TorchAdapter:
 
     def __exit__(self, *exception: object) -> None:
         """Give the model back exactly as it was."""
-        self._guard.close()
+        with interrupts.deferred():
+            self._guard.close()
 
     def layers(self) -> Sequence[Layer]:
         """Every layer with weights, from one run of the example."""
@@ -160,12 +163,14 @@ class TorchAdapter:
         return self._stored[name]
 
     def _put_back(self) -> None:
-        if self._reweighted is not None:
-            self._reweighted.module._parameters[self._reweighted.key] = cast("nn.Parameter", self._reweighted.tensor)
-            self._reweighted = None
-        if self._swapped is not None:
-            self._swapped.put(self._swapped.module)
-            self._swapped = None
+        with interrupts.deferred():
+            if self._reweighted is not None:
+                stored = cast("nn.Parameter", self._reweighted.tensor)
+                self._reweighted.module._parameters[self._reweighted.key] = stored
+                self._reweighted = None
+            if self._swapped is not None:
+                self._swapped.put(self._swapped.module)
+                self._swapped = None
 
     def run_example(self, native: nn.Module) -> None:
         """Run the example input once; the model's buffers and the random state stay as they are.

@@ -14,6 +14,7 @@ from torch.overrides import BaseTorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from aimet_hooks import interrupts
 from aimet_hooks.adapters.pytorch.memory import Owners
 from aimet_hooks.adapters.pytorch.weights import CALLED_LAYERS, WEIGHT_LAYERS, is_quantized
 from aimet_hooks.layers import Geometry
@@ -66,13 +67,25 @@ def observe(watched: Sequence[Watched], run_example: Callable[[], object]) -> di
     """
     traffic = _Traffic(Owners((item.name, weight) for item in watched for weight in item.weights.values()))
     with contextlib.ExitStack() as stack:
-        for item in watched:
-            for handle in traffic.listen(item):
-                stack.callback(handle.remove)
+        stack.enter_context(_hooks(handle for item in watched for handle in traffic.listen(item)))
         stack.enter_context(BaseTorchFunctionMode())  # switches fused attention off, for this thread only
         stack.enter_context(traffic)
         run_example()
     return traffic.usages | {item.name: Usage() for item in watched if item.name not in traffic.usages}
+
+
+@contextlib.contextmanager
+def _hooks(handles: Iterator[Any]) -> Iterator[None]:
+    """Have hooks inside; an interrupt leaves none behind."""
+    registered: list[Any] = []
+    try:
+        with interrupts.deferred():
+            registered.extend(handles)
+        yield
+    finally:
+        with interrupts.deferred():
+            for handle in registered:
+                handle.remove()
 
 
 class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]

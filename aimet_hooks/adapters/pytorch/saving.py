@@ -10,6 +10,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from aimet_hooks import bounded_json, regular_file
 from aimet_hooks.adapters.pytorch import replacement
 from aimet_hooks.adapters.pytorch.tree import slots, unwrapped
 from aimet_hooks.adapters.pytorch.weights import REPLACEABLE, is_parameter, plain
@@ -78,17 +79,17 @@ def load(model: nn.Module, directory: Path, weights: Path | None) -> nn.Module:
 
 def _splits(path: Path) -> dict[str, Split]:
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = bounded_json.decode(regular_file.content(path, bounded_json.MAX_BYTES))
         schema, layers = content["schema"], content["layers"]
-        splits = {str(name): Split(entry["rank"], tuple(entry["first_axes"])) for name, entry in layers.items()}
+        splits = {name: Split(entry["rank"], tuple(entry["first_axes"])) for name, entry in layers.items()}
     except OSError as error:
         raise RecordingError(
             f"cannot read {path}: {error.strerror}; give the directory that result.save wrote"
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordingError(f"{path} does not describe a compression: {error!r}") from error
     if schema != SCHEMA:
-        raise RecordingError(f"{path} is of schema {schema!r}, this version of aimet-hooks reads {SCHEMA}")
+        raise RecordingError(f"{path} is of schema {schema!r:.60}, this version of aimet-hooks reads {SCHEMA}")
     return splits
 
 
@@ -104,10 +105,10 @@ def _empty(slot: Slot, split: Split, path: Path) -> nn.Sequential:
     axes = (split.first_axes, tuple(axis for axis in range(len(kernel)) if axis not in split.first_axes))
     kernels = [tuple(size if axis in own else 1 for axis, size in enumerate(kernel)) for own in axes]
     full = min(in_channels * prod(kernels[0]), out_channels * prod(kernels[1]))
-    if split.rank not in range(1, full + 1) or not set(split.first_axes) <= set(range(len(kernel))):
+    if not (_is_of(split.rank, range(1, full + 1)) and all(_is_of(axis, range(len(kernel))) for axis in axes[0])):
         raise RecordingError(
-            f"{path}: layer {slot.name!r} of shape {tuple(layer.weight.shape)} cannot have rank {split.rank!r} "
-            f"on axes {list(split.first_axes)}"
+            f"{path}: layer {slot.name!r} of shape {tuple(layer.weight.shape)} cannot have rank {split.rank!r:.60} "
+            f"on axes {list(split.first_axes)!r:.60}"
         )
     shapes = ((split.rank, in_channels, *kernels[0]), (out_channels, split.rank, *kernels[1]))
     return replacement.in_a_row(
@@ -115,8 +116,12 @@ def _empty(slot: Slot, split: Split, path: Path) -> nn.Sequential:
     )
 
 
+def _is_of(value: object, possible: range) -> bool:
+    return type(value) is int and value in possible
+
+
 def _load_strictly(model: nn.Module, path: Path) -> None:
-    if not path.exists():
+    if not path.is_file():
         raise RecordingError(f"there is no file {str(path)!r}; give the directory that result.save wrote")
     try:
         if path.suffix == ".safetensors":

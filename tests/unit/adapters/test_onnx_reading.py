@@ -97,7 +97,7 @@ def test_external_data_of_another_length(tmp_path: Path) -> None:
     model = onnx.load(path, load_external_data=False)
     model.graph.initializer[0].dims[:] = [8, 60]
     onnx.save(model, path)
-    with pytest.raises(ModelError, match=r"tensor 'w' is 2,048 bytes long, its shape needs 1,920"):
+    with pytest.raises(ModelError, match=r"tensor 'w' cannot be read: it is 2,048 bytes long, its shape needs 1,920"):
         adapter_of(path)
 
 

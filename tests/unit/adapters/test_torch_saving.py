@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -218,12 +219,6 @@ def test_missing_files_are_named(saved: tuple[Any, Path], tmp_path: Path) -> Non
     refused(Network(), saved[1], "there is no file '.*weights.safetensors'")
 
 
-@pytest.mark.parametrize("content", [b"", b"\x10\x00\x00\x00\x00\x00\x00\x00nonsense", b"0" * 100])
-def test_damaged_weights_are_named(saved: tuple[Any, Path], content: bytes) -> None:
-    (saved[1] / "weights.safetensors").write_bytes(content)
-    refused(Network(), saved[1], "weights.safetensors does not fit the compressed Network")
-
-
 def test_torn_weights_are_named(saved: tuple[Any, Path]) -> None:
     path = saved[1] / "weights.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
@@ -241,6 +236,8 @@ def test_torn_weights_are_named(saved: tuple[Any, Path]) -> None:
         '{"schema": 1, "layers": []}',
         '{"schema": 1, "layers": {"fc": 3}}',
         '{"schema": 1, "layers": {"fc": {"rank": 2}}}',
+        '{"schema": 1, "layers": {"fc": {"rank": 2, "first_axes": 0}}}',
+        '{"schema": 1, "layers": {"fc": {"rank": 2, "rank": 3, "first_axes": []}}}',
         "[" * 100_000,
         "\xff",
     ],
@@ -250,18 +247,50 @@ def test_a_damaged_description_is_named(saved: tuple[Any, Path], text: str) -> N
     refused(Network(), saved[1], "compression.json does not describe a compression: ")
 
 
-@pytest.mark.parametrize("rank", [0, -1, 6, 1.5, "2", None, 10**30])
+@pytest.mark.parametrize("rank", [0, -1, 6, 1.5, "2", None, 10**30, True, 1.0, [1], {}])
 def test_a_rank_that_cannot_be_is_named(saved: tuple[Any, Path], rank: Any) -> None:
     content = json.dumps({"schema": 1, "layers": {"fc": {"rank": rank, "first_axes": []}}})
     (saved[1] / "compression.json").write_text(content)
     refused(Network(), saved[1], "layer 'fc' of shape .* cannot have rank .* on axes")
 
 
-@pytest.mark.parametrize("axes", [[2], [-1], ["0"]])
+@pytest.mark.parametrize("axes", [[2], [-1], ["0"], [True], [[0]], "01", [10**30] * 1000])
 def test_axes_that_cannot_be_are_named(saved: tuple[Any, Path], axes: Any) -> None:
     content = json.dumps({"schema": 1, "layers": {"conv": {"rank": 2, "first_axes": axes}}})
     (saved[1] / "compression.json").write_text(content)
     refused(Network(), saved[1], "layer 'conv' of shape .* cannot have rank 2 on axes")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 100, b"\xff\xff\xff\xff\0\0\0\0{}", b"\2\0\0\0\0\0\0\0{}"])
+@pytest.mark.parametrize("name", ["weights.safetensors", "weights.pt"])
+def test_damaged_weights_are_named(saved: tuple[Any, Path], name: str, content: bytes) -> None:
+    weights = saved[1] / name
+    weights.write_bytes(content)
+    with pytest.raises(RecordingError, match=f"{name} does not fit the compressed Network"):
+        load_compressed(Network(), saved[1], weights=weights)
+
+
+def test_weights_that_would_run_something_are_refused(saved: tuple[Any, Path], tmp_path: Path) -> None:
+    torch.save({"fc.weight": Runs(tmp_path / "ran")}, saved[1] / "weights.pt")
+    with pytest.raises(
+        RecordingError, match=r"weights.pt does not fit the compressed Network: Weights only load failed"
+    ):
+        load_compressed(Network(), saved[1], weights=saved[1] / "weights.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+class Runs:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def test_weights_that_never_end_are_refused(saved: tuple[Any, Path]) -> None:
+    os.mkfifo(saved[1] / "weights.pt")
+    with pytest.raises(RecordingError, match=r"there is no file .*weights\.pt"):
+        load_compressed(Network(), saved[1], weights=saved[1] / "weights.pt")
 
 
 def test_a_description_of_a_later_version_is_named(saved: tuple[Any, Path]) -> None:
