@@ -50,16 +50,39 @@ def read(path: str | os.PathLike[str]) -> list[Event]:
     Raises:
         RecordingError: If it is none of these; the message names the file and what is wrong with it.
     """
+    latest: list[Event] = []
+    scored: list[Event] = []
+    for event in read_all(path):
+        if isinstance(event, RunStarted):
+            latest = []
+        told = latest if event.in_run else scored or latest  # what is added later belongs to what was read then
+        told.append(event)
+        if len(told) > MAX_EVENTS:
+            raise RecordingError(f"{path} holds a run of more than {MAX_EVENTS:,} events")
+        if isinstance(event, (EvalScored, SensitivityScored, RatiosSelected)):
+            scored = latest
+    return scored or latest
+
+
+def read_all(path: str | os.PathLike[str]) -> Iterator[Event]:
+    """The events of all runs of a recording, one after the other; of a log no more than a line is held in memory.
+
+    Args:
+        path: As for ``read``.
+
+    Raises:
+        RecordingError: As ``read``; of a log when it is read.
+    """
     path = Path(path)
     try:
         if path.is_dir():
-            return _read_directory(path)
+            return iter(_read_directory(path))
         if not path.exists():
             raise RecordingError(f"there is no file {str(path)!r}")
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from error
-    readers: Mapping[str, Callable[[Path], list[Event]]] = {
-        ".jsonl": _read_log,
+    readers: Mapping[str, Callable[[Path], Iterable[Event]]] = {
+        ".jsonl": event_log.read,
         ".json": _read_json,
         ".csv": lambda file: from_tables(table=_read_csv(file), name=file.stem),
         ".pkl": _read_pickle,
@@ -68,7 +91,7 @@ def read(path: str | os.PathLike[str]) -> list[Event]:
     suffix = path.suffix.lower()
     if suffix not in readers:
         raise RecordingError(f"{path} is no recording: give a results directory or a {', '.join(readers)} file")
-    return readers[suffix](path)
+    return iter(readers[suffix](path))
 
 
 def scores(path: str | os.PathLike[str]) -> dict[str, dict[float, float]]:
@@ -100,24 +123,9 @@ def comp_ratios(path: str | os.PathLike[str]) -> dict[str, float | None]:
     return dict(chosen[-1].comp_ratios)
 
 
-def _read_log(path: Path) -> list[Event]:
-    """The events of the last run of a log; of the last that has scores where later ones died before they had any."""
-    latest: list[Event] = []
-    scored: list[Event] = []
-    for event in event_log.read(path):
-        if isinstance(event, RunStarted):
-            latest = []
-        latest.append(event)
-        if len(latest) > MAX_EVENTS:
-            raise RecordingError(f"{path} holds a run of more than {MAX_EVENTS:,} events")
-        if isinstance(event, (EvalScored, SensitivityScored, RatiosSelected)):
-            scored = latest
-    return scored or latest
-
-
-def _read_directory(path: Path) -> list[Event]:
+def _read_directory(path: Path) -> Iterable[Event]:
     if (path / event_log.FILE_NAME).exists():
-        return _read_log(path / event_log.FILE_NAME)
+        return event_log.read(path / event_log.FILE_NAME)
     table, ratios, baseline = None, None, None
     if (path / SCORES_FILE).exists():
         table, baseline = _table_of(_load_json(path / SCORES_FILE), path / SCORES_FILE)

@@ -20,10 +20,12 @@ from aimet_hooks.cli.layers import layers
 from aimet_hooks.cli.merge import merge
 from aimet_hooks.cli.plugins import plugins
 from aimet_hooks.cli.quantization import quantization
+from aimet_hooks.cli.replay import replay
 from aimet_hooks.cli.select import apply, select
 from aimet_hooks.cli.serve import serve
 from aimet_hooks.cli.show import show
 from aimet_hooks.cli.text_table import printable, shortened
+from aimet_hooks.cli.verify import verify
 from aimet_hooks.errors import AimetHooksError, UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def commands(*, traceback: bool) -> None:
     del traceback  # taken from the line in main, so that it may stand anywhere
 
 
-for command in (demo, layers, compress, merge, select, apply, quantization, show, serve, plugins):
+for command in (demo, layers, compress, merge, select, apply, quantization, show, replay, verify, serve, plugins):
     commands.add_command(command)
 
 

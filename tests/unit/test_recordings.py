@@ -8,6 +8,7 @@ import math
 import os
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from aimet_hooks.events import BaselineScored, EvalScored, ExplorationStarted, R
 from aimet_hooks.log_writer import EventLog
 from aimet_hooks.run_state import RunState
 from aimet_hooks.testing import finished_run
+from aimet_hooks.testing.sample_runs import run_with_a_recorded_score
 
 TABLE = {"conv1": {0.25: 0.5, 0.75: 0.875}, 'a,"b\n層': {0.25: 0.625, 0.75: None}}
 KNOWN = {"conv1": {0.25: 0.5, 0.75: 0.875}, 'a,"b\n層': {0.25: 0.625}}
@@ -151,6 +153,17 @@ def test_log_of_a_directory_wins_over_its_tables(tmp_path: Path) -> None:
     logged(tmp_path)
     saved(tmp_path / "eval_scores.json", "no JSON")
     assert recordings.read(tmp_path) == finished_run()
+
+
+def test_score_that_was_recorded_later_belongs_to_the_run_that_has_scores(tmp_path: Path) -> None:
+    recorded = run_with_a_recorded_score()
+    killed = [replace(event, run_id="killed") for event in finished_run()[:1]]
+    with contextlib.closing(EventLog(tmp_path)) as log:
+        for event in (*recorded[:-1], *killed, recorded[-1]):
+            if event.logged:
+                log.append(event)
+    assert recordings.read(tmp_path) == [event for event in recorded if event.logged]
+    assert len(list(recordings.read_all(tmp_path))) == len(recordings.read(tmp_path)) + 1
 
 
 def test_scores_of_a_run_are_those_that_succeeded(tmp_path: Path) -> None:
