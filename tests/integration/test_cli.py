@@ -425,7 +425,7 @@ def test_quantization_with_an_evaluation_ranks_layers_and_writes_files_and_a_pag
         (("--eval", "nothing"), "--eval 'nothing' is no function"),
         (("--eval", "agreement"), "--eval agreement needs --data inputs.npz"),
         (("--data", "inputs.npz"), "--data is for --eval agreement; give that too, or --inputs for the SQNR"),
-        (("--per-channel",), "per_channel=True changes nothing, as without eval_callback and example_inputs only"),
+        (("--asymmetric",), "symmetric=False changes nothing, as without eval_callback and example_inputs only"),
         (("--inputs", "none.npz"), "--inputs 'none.npz' cannot be read as .npz"),
         (("--html", "no/page.html"), "--html 'no/page.html' cannot be written"),
     ],
