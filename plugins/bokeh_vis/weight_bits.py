@@ -99,7 +99,7 @@ class WeightBits:
         noise.title = f"SQNR, dB, at {markup.escaped(clean(wording.listed(bitwidths)))} bits" if bitwidths else "SQNR"
         self._source.data = {field: [row[field] for row in rows] for field in FIELDS}
         self._table.height = tables.height(len(rows), ROWS_SEEN)
-        self._heading.text = "" if found is None else _words(found, has_noise=bool(bitwidths))
+        self._heading.text = "" if found is None else _words(found, run)
 
 
 def _rows(found: WeightRangesAnalyzed, run: RunState) -> Iterator[dict[str, Any]]:
@@ -144,15 +144,15 @@ def _sentences(problem: Mapping[str, Any]) -> Iterator[str]:
         yield f"{text[:1].upper()}{text[1:]}."
 
 
-def _words(found: WeightRangesAnalyzed, *, has_noise: bool) -> str:
+def _words(found: WeightRangesAnalyzed, run: RunState) -> str:
     number = len(found.problems)
     verdict = "no layer will break" if number == 0 else f"{wording.plural(number, 'layer')} will break"
-    heading = markup.heading("Weights", f"on {found.bitwidth} bits: {verdict}")
+    heading = markup.heading("Weights", f"on {wording.on_bits(run, found.bitwidth)}: {verdict}")
     explained = (
         "Bits left: what three quarters of the channels keep at least with one scale for the layer; per channel: with "
         "one for each. Widest channel: its number, and how many times the median range it has. To zero: weights that "
         "become it."
-    ) + (" SQNR: of what it gives for the example inputs with its weights quantized." if has_noise else "")
+    ) + (" SQNR: of what it gives for the example inputs with its weights quantized." if run.output_sqnr else "")
     sentences = "".join(
         f"<p><b>{markup.layer(str(problem.get('layer')))}</b>: {markup.escaped(' '.join(_sentences(problem)))}</p>"
         for problem in found.problems[:MOST_PROBLEMS]

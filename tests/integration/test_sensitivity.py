@@ -39,6 +39,7 @@ from aimet_hooks.events import (
 from aimet_hooks.quantization.quantizer import quantize_dequantize
 from aimet_hooks.testing import RecordingPlugin
 from tests.unit.adapters.onnx_networks import array, network, node, quiet, run
+from tests.unit.quantization.networks import torch_network as wide_channel_network
 
 if TYPE_CHECKING:
     import onnx
@@ -427,7 +428,8 @@ def test_inputs_without_a_callback_give_the_noise_of_every_layer_at_every_bit_wi
     model, recorded = torch_network(), RecordingPlugin()
     arguments: dict[str, Any] = {"example_inputs": X, "input_shape": None, "bitwidths": [3, 8], "per_channel": True}
     scored = analyzed(model, Distance(model), **arguments)
-    found = analyzed(model, None, **arguments, results_dir=tmp_path / "run", plugins=[recorded, "file"])
+    arguments |= {"direction": "maximize", "plugins": [recorded, "file"]}
+    found = analyzed(model, None, **arguments, results_dir=tmp_path / "run")
     pd.testing.assert_frame_equal(found.sqnr, scored.sqnr)
     assert list(found.sqnr.index) == ["conv", "depthwise", "up", "fc"]
     assert found.sqnr.notna().all(axis=None)
@@ -440,10 +442,56 @@ def test_inputs_without_a_callback_give_the_noise_of_every_layer_at_every_bit_wi
     assert len(rows) == 1 + 4 * 2
 
 
-@pytest.mark.parametrize("arguments", [{"per_channel": True}, {"symmetric": False}, {"input_shape": SHAPE}])
+@pytest.mark.parametrize(
+    "arguments", [{"symmetric": False}, {"input_shape": SHAPE}, {"session_options": quiet()}, {"providers": ["CPU"]}]
+)
 def test_without_callback_and_inputs_what_would_change_nothing_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"^{next(iter(arguments))}.* changes nothing, as without eval_callback and"):
         analyze_sensitivity(torch_network(), None, plugins=[], console="off", **arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"direction": "minimize"}, {"on_eval_error": "raise"}])
+@pytest.mark.parametrize("inputs", [None, X])
+def test_without_a_callback_what_is_about_scores_is_refused(arguments: dict[str, Any], inputs: Any) -> None:
+    with pytest.raises(UsageError, match=f"^{next(iter(arguments))}='.*' changes nothing, as without eval_callback no"):
+        analyze_sensitivity(torch_network(), None, example_inputs=inputs, plugins=[], console="off", **arguments)
+
+
+@pytest.mark.parametrize("inputs", [None, X])
+def test_an_analysis_without_a_callback_has_no_scores_to_go_on_with(inputs: Any, tmp_path: Path) -> None:
+    model = torch_network()
+    analyzed(model, Distance(model), results_dir=tmp_path, plugins=["file"])
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    message = "^resume=True goes on with the scores of an analysis, and without eval_callback there are none; give the "
+    with pytest.raises(UsageError, match=message):
+        analyze_sensitivity(model, None, example_inputs=inputs, results_dir=tmp_path, resume=True, plugins=["file"])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_was_analysed_without_scores_goes_on_with_a_callback(tmp_path: Path) -> None:
+    model = torch_network()
+    analyze_sensitivity(model, None, results_dir=tmp_path, plugins=[], console="off")
+    found = analyzed(model, Distance(model), results_dir=tmp_path, resume=True)
+    assert found.scores.notna().all(axis=None)
+
+
+def wide_network() -> nn.Sequential:
+    """Layer "3" has one wide channel, which a scale for every channel helps; of layer "5" nothing is kept."""
+    model = wide_channel_network(wide=40)
+    with torch.no_grad():
+        model[5].weight[:, 3, 1, 1] = 500
+    return model
+
+
+@pytest.mark.parametrize("callback", [None, lambda _: 0.5])
+def test_weights_are_judged_for_the_scales_that_are_asked_for(callback: Any) -> None:
+    arguments: dict[str, Any] = {"bitwidths": [8], "plugins": [], "console": "off"}
+    arguments |= {} if callback is None else {"input_shape": (1, 3, 16, 16)}
+    one = analyze_sensitivity(wide_network(), callback, **arguments)
+    each = analyze_sensitivity(wide_network(), callback, per_channel=True, **arguments)
+    assert [problem.layer for problem in one.problems] == ["3", "5"]
+    assert [problem.layer for problem in each.problems] == ["5"]
+    assert each.problems[0].remedy.endswith("a scale a channel is not enough")
 
 
 def test_an_analysis_of_no_layer_is_refused_also_without_a_callback() -> None:

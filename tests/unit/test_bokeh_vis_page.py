@@ -402,7 +402,7 @@ def test_the_weights_of_layers_that_will_break_come_first_with_cause_and_remedy(
     assert (rows["bits"][0], rows["bits"][1], rows["bits_bar"][1]) == (None, 2.75, 34.4)
     assert rows["widest"][:2] == ["", "17, 40.5 times"]
     assert rows["what"][1].startswith("Channel 17 is 40.5 times as wide")
-    assert "2 layers will break" in found["weight_bits_heading"]
+    assert "on 8 bits: 2 layers will break" in found["weight_bits_heading"]
     assert visible(page, "weight_bits")
     assert not visible(page, "table")
     assert visible(page, "skipped_layers")
