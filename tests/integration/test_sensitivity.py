@@ -337,6 +337,17 @@ def test_five_failures_in_a_row_end_the_run_and_it_is_told_once() -> None:
     assert recorded.names.count("analysis_finished") == 0
 
 
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_most_cells_beating_the_baseline_is_warned_of(direction: str) -> None:
+    model, recorded = torch_network(), RecordingPlugin()
+    analyzed(model, Distance(model, failing=range(3, 4)), direction=direction, plugins=[recorded])
+    (end,) = recorded.of_kind(AnalysisFinished)
+    told = [
+        note for note in end.notes if note.startswith("7 of 7 cells score better than the baseline's 0: check dire")
+    ]
+    assert len(told) == (direction == "maximize")
+
+
 def test_first_failure_ends_the_run_if_that_is_wanted() -> None:
     model = torch_network()
     with pytest.raises(EvaluationError, match=r"layer 'conv' at 4 bits: .* would go on without this cell"):
