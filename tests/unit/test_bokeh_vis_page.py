@@ -389,6 +389,7 @@ def test_layers_by_bit_widths_are_on_the_page_of_layers_by_ratios() -> None:
     assert "3 layers by 2 bit widths" in found["score_heading"]
     assert "Score by bit width" in found["curves_heading"]
     assert "down to the bit width" in found["header"]
+    assert "<b>Sacred</b> (over 5 points lost, already at the bit width): none" in found["header"]
     assert visible(page, "table")
     assert not visible(page, "decision")
     assert not visible(page, "budget_card")
