@@ -48,7 +48,7 @@ def build(sheet: InlineStyleSheet) -> Column:
             tables.column("number", "#", 34, tables.NUMBER),
             tables.column("layer", "layer", 170, tables.NAME),
             tables.column("weights", "weights", 76, COUNT),
-            tables.column("bits", "bits left", 110, BITS),
+            tables.column("bits", "effective bits", 110, BITS),
             tables.column("bits_each", "per channel", 90, PLAIN_BITS),
             tables.column("widest", "widest channel", 120),
             tables.column("zeroed", "to zero", 64, PERCENT),
@@ -149,9 +149,9 @@ def _words(found: WeightRangesAnalyzed, run: RunState) -> str:
     verdict = "no layer will break" if number == 0 else f"{wording.plural(number, 'layer')} will break"
     heading = markup.heading("Weights", f"on {wording.on_bits(run, found.bitwidth)}: {verdict}")
     explained = (
-        "Bits left: what three quarters of the channels keep at least with one scale for the layer; per channel: with "
-        "one for each. Widest channel: its number, and how many times the median range it has. To zero: weights that "
-        "become it."
+        "Effective bits: what three quarters of the channels keep at least with one scale for the layer; per channel: "
+        "with one for each. Widest channel: its number, and how many times the median range it has. To zero: weights "
+        "that become it."
     ) + (" SQNR: of what it gives for the example inputs with its weights quantized." if run.output_sqnr else "")
     sentences = "".join(
         f"<p><b>{markup.layer(str(problem.get('layer')))}</b>: {markup.escaped(' '.join(_sentences(problem)))}</p>"
