@@ -277,7 +277,7 @@ class KnapsackSelection(TableSelection):
 
 def _recorded_scores(path: Path, scheme: str) -> KnownScores:
     run = RunState()
-    for event in recordings.read(path):
+    for event in recordings.read_compression(path):
         run.apply(event)
     if run.exploration is None and not run.scores:
         raise RecordingError(f"{path} has no table of scores")

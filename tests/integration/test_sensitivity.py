@@ -16,17 +16,21 @@ from torch import nn
 
 from aimet_hooks import (
     EvaluationError,
+    GreedySelection,
     ModelError,
     RecordingError,
     ResultsDirError,
     SensitivityResult,
     UnknownNameError,
     UsageError,
+    VisualizeCompression,
     analyze_sensitivity,
+    compress_model,
     demo,
     event_log,
     hookimpl,
     load_run,
+    recordings,
 )
 from aimet_hooks.events import (
     AnalysisFinished,
@@ -42,6 +46,8 @@ from tests.unit.adapters.onnx_networks import array, network, node, quiet, run
 from tests.unit.quantization.networks import torch_network as wide_channel_network
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import onnx
 
 SHAPE = (2, 4, 8, 8)
@@ -206,8 +212,29 @@ def test_layers_that_share_a_weight_are_quantized_one_at_a_time() -> None:
 def test_an_analysis_has_no_ratios_to_choose(tmp_path: Path) -> None:
     model = torch_network()
     analyzed(model, Distance(model), results_dir=tmp_path / "run", layers=["fc"])
-    with pytest.raises(RecordingError, match="is an analysis of quantization, which has no ratios to choose"):
-        load_run(tmp_path / "run")
+    known = GreedySelection(saved_eval_scores=tmp_path / "run")
+    reads: list[Callable[[], object]] = [
+        lambda: load_run(tmp_path / "run"),
+        lambda: recordings.scores(tmp_path / "run"),
+        lambda: recordings.comp_ratios(tmp_path / "run"),
+        lambda: VisualizeCompression("http://localhost:9/").display_eval_scores(tmp_path / "run"),
+        lambda: compress_model(model, lambda _: 0.5, input_shape=SHAPE, selection=known, plugins=[]),
+    ]
+    for read in reads:
+        with pytest.raises(
+            RecordingError, match=r"run is an analysis of quantization, which has no ratios; give a run"
+        ):
+            read()
+
+
+@pytest.mark.parametrize("name", ["sensitivity.json", "sensitivity.csv", "weight_ranges.json", "weight_ranges.csv"])
+def test_a_file_of_an_analysis_is_refused_with_what_to_give_in_its_place(name: str, tmp_path: Path) -> None:
+    model = torch_network()
+    analyzed(model, Distance(model), results_dir=tmp_path, plugins=["file"], layers=["fc"])
+    with pytest.raises(
+        RecordingError, match=f"{name} is a table of an analysis of quantization; give its results dire"
+    ):
+        recordings.read(tmp_path / name)
 
 
 # -- hooks and log -----------------------------------------------------------------------------------------------------
@@ -325,6 +352,16 @@ def test_scores_of_another_grid_are_refused(changed: dict[str, Any], message: st
     analyzed(model, Distance(model), results_dir=tmp_path)
     with pytest.raises(ResultsDirError, match=message):
         analyzed(model, Distance(model), results_dir=tmp_path, resume=True, **changed)
+
+
+def test_scores_of_a_compression_are_refused(tmp_path: Path) -> None:
+    model = torch_network()
+    compress_model(model, lambda _: 0.5, input_shape=SHAPE, results_dir=tmp_path, plugins=[], console="off")
+    message = (
+        "its scores are of scheme spatial_svd, this run's are of quantization; give what that run was given, or ch"
+    )
+    with pytest.raises(ResultsDirError, match=message):
+        analyzed(model, Distance(model), results_dir=tmp_path, resume=True)
 
 
 def test_five_failures_in_a_row_end_the_run_and_it_is_told_once() -> None:
