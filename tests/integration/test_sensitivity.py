@@ -193,6 +193,18 @@ def test_sqnr_that_cannot_be_found_is_noted_and_the_scores_are_there(monkeypatch
     assert end.notes == ("what layer 'fc' gives for the example inputs cannot be seen: RuntimeError: no hook on fc",)
 
 
+def test_inputs_that_are_not_finite_are_noted_once() -> None:
+    recorded = RecordingPlugin()
+    x = torch.full(SHAPE, math.nan)
+    found = analyze_sensitivity(torch_network(), None, example_inputs=x, plugins=[recorded], console="off")
+    assert found.sqnr.isna().all(axis=None)
+    (end,) = recorded.of_kind(AnalysisFinished)
+    assert end.notes == (
+        "there is no SQNR of what 'conv', 'depthwise', 'up', ... gives for the example inputs: only zeros, or values "
+        "that are NaN or infinite; check the inputs",
+    )
+
+
 def test_layers_that_share_a_weight_are_quantized_one_at_a_time() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
     model[2].weight = model[0].weight
