@@ -94,6 +94,20 @@ def read_all(path: str | os.PathLike[str]) -> Iterator[Event]:
     return iter(readers[suffix](path))
 
 
+def read_compression(path: str | os.PathLike[str]) -> list[Event]:
+    """As ``read``, of what has ratios.
+
+    Raises:
+        RecordingError: As ``read``, and if it is an analysis of quantization.
+    """
+    events = read(path)
+    if any(isinstance(event, RunStarted) and event.scheme == "quantization" for event in events):
+        raise RecordingError(
+            f"{path} is an analysis of quantization, which has no ratios; give a run of compress_model"
+        )
+    return events
+
+
 def scores(path: str | os.PathLike[str]) -> dict[str, dict[float, float]]:
     """The finite scores of a recording, by layer and ratio.
 
@@ -102,7 +116,7 @@ def scores(path: str | os.PathLike[str]) -> dict[str, dict[float, float]]:
     """
     table: dict[str, dict[float, float]] = {}
     has_table = False
-    for event in read(path):
+    for event in read_compression(path):
         has_table = has_table or isinstance(event, (ExplorationStarted, EvalScored))
         if isinstance(event, EvalScored) and event.score is not None:
             table.setdefault(event.layer, {})[event.comp_ratio] = event.score
@@ -117,7 +131,7 @@ def comp_ratios(path: str | os.PathLike[str]) -> dict[str, float | None]:
     Raises:
         RecordingError: If the recording cannot be read or nothing was chosen in it.
     """
-    chosen = [event for event in read(path) if isinstance(event, RatiosSelected)]
+    chosen = [event for event in read_compression(path) if isinstance(event, RatiosSelected)]
     if not chosen:
         raise RecordingError(f"{path} has no chosen ratios")
     return dict(chosen[-1].comp_ratios)
@@ -140,10 +154,20 @@ def _read_directory(path: Path) -> Iterable[Event]:
 
 def _read_json(path: Path) -> list[Event]:
     content = _load_json(path)
+    of_bits = isinstance(content, dict) and any(name in content for name in ("bitwidth", "bitwidths"))
+    _refuse_analysed(of_bits and any(isinstance(content.get(name), dict) for name in ("layers", "scores")), path)
     if isinstance(content, dict) and isinstance(content.get("scores"), dict):
         table, baseline = _table_of(content, path)
         return from_tables(table=table, baseline=baseline, name=path.stem)
     return from_tables(ratios=_ratios_of(content, path), name=path.stem)
+
+
+def _refuse_analysed(is_analysed: bool, path: Path) -> None:
+    """Refuse the files of an analysis of quantization, which tell less than its log."""
+    if is_analysed:
+        raise RecordingError(
+            f"{path} is a table of an analysis of quantization; give its results directory or {event_log.FILE_NAME}"
+        )
 
 
 def _load_json(path: Path) -> Any:
@@ -245,6 +269,7 @@ def _read_csv(path: Path) -> Table:
 
 def _table_in(lines: Iterator[tuple[int, list[str]]], path: Path) -> Table:
     _, titles = next(lines, (0, []))
+    _refuse_analysed(titles[:2] == ["layer", "bitwidth"], path)
     if titles[:1] != ["layer"] or len(titles) < 2:
         raise RecordingError(f"{path} is no table of scores: its first line must be 'layer' and one column a ratio")
     ratios = _unique((_ratio(title, path, "the first line") for title in titles[1:]), path, "the first line")

@@ -150,9 +150,7 @@ def evaluation_options(*, required: bool) -> Callable[[F], F]:
             click.option(
                 "--metric",
                 type=click.Choice(["kl", "sqnr"]),
-                default="kl",
-                show_default=True,
-                help="For 'agreement': kl for logits, sqnr for other outputs.",
+                help="For 'agreement': kl for logits, the default; sqnr for other outputs.",
             ),
             click.option(
                 "--data",

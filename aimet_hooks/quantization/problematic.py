@@ -122,12 +122,16 @@ def problems_of(
     stored: StoredWeights,
     summary: pd.DataFrame,
     *,
+    per_channel: bool = False,
     enough_bits: float = ENOUGH_BITS,
     max_lost_bits: float = MAX_LOST_BITS,
     max_rounded_to_zero: float = MAX_ROUNDED_TO_ZERO,
     wide_channel: float = WIDE_CHANNEL,
 ) -> list[ProblematicLayer]:
-    """What ``find_problematic_layers`` finds, in a summary of layers at one bit width."""
+    """What ``find_problematic_layers`` finds, in a summary of layers at one bit width.
+
+    With ``per_channel`` only what a scale for every channel does not help.
+    """
     if summary.empty:
         return []
     bitwidth = int(summary["bitwidth"].iloc[0])
@@ -137,8 +141,8 @@ def problems_of(
         max_rounded_to_zero=max_rounded_to_zero,
     )
     broken = summary["non_finite"] > 0
-    lost = summary["effective_bits_per_tensor"] < limits.least_bits
-    gone = summary["rounded_to_zero"] > limits.max_rounded_to_zero
+    lost = summary[f"effective_bits_{'per_channel' if per_channel else 'per_tensor'}"] < limits.least_bits
+    gone = summary[f"rounded_to_zero{'_per_channel' if per_channel else ''}"] > limits.max_rounded_to_zero
     ranked = summary[broken | lost | gone].sort_values("effective_bits_per_tensor", na_position="first", kind="stable")
     if ranked.empty:
         return []
