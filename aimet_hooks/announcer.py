@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from aimet_hooks import interrupts
 from aimet_hooks.run_state import RunState
 
 if TYPE_CHECKING:
@@ -41,11 +42,12 @@ class Announcer:
 
     def announce(self, event: Event) -> None:
         """Place, log, apply, call the hooks; when this returns, a durable event is on the disk."""
-        self._last_seq += event.logged
-        placed = event.placed(run_id=self.run_id, seq=self._last_seq, time=self._clock())
-        if event.logged and self._log is not None:
-            self._log.append(placed)
-        self.state.apply(placed)
+        with interrupts.deferred():  # the log and the state have the same events, and so one end
+            self._last_seq += event.logged
+            placed = event.placed(run_id=self.run_id, seq=self._last_seq, time=self._clock())
+            if event.logged and self._log is not None:
+                self._log.append(placed)
+            self.state.apply(placed)
         self._hooks.call(placed, self.state)
 
     def note(self, text: str) -> None:
