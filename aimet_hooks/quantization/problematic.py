@@ -41,8 +41,8 @@ class ProblematicLayer:
         bits_left: log2 of the number of codes that the median range of the others takes.
         rounded_to_zero: Share of its weights other than zero that become zero.
         partner: The layer to equalize it with, None if none is known.
-        cause: One sentence that says what is wrong.
-        remedy: One sentence that says what helps.
+        cause: One sentence that says what is wrong; it begins with a small letter, as behind "conv1: ".
+        remedy: One sentence that says what helps; it begins with a capital letter.
     """
 
     layer: str
