@@ -76,7 +76,8 @@ def remedy_for(row: Mapping[str, Any], partner: Partner, limits: Limits) -> str:
         return f"{more} in float: a scale a channel is not enough"
     per_channel = f"Quantize its weights per channel ({_bits(row['effective_bits_per_channel'])})"
     if partner.layer is not None:
-        return f"{per_channel}, or equalize it with {partner.layer!r}, which reads its channels"
+        fold = "" if partner.fold_first is None else f"fold the batch norm {partner.fold_first!r} into it, then "
+        return f"{per_channel}, or {fold}equalize it with {partner.layer!r}, which reads its channels"
     more = " or with more bits" if more_bits else ""
     return f"{per_channel}{more}; no partner to equalize it with is known: {partner.reason}"
 
