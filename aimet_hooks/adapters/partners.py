@@ -76,7 +76,9 @@ def partner_of(layer: StoredLayer, result: str, readers: Callable[[str], Sequenc
         return Partner(None, "what it gives is not in proportion to its weights: it adds or does something else too")
     rank = channels.spatial + 2 if channels.spatial else None
     place = Place(channels=channels.outputs, axis=channels.output_axis, rank=rank)
-    while True:
+    passed: set[str] = set()
+    while value not in passed:
+        passed.add(value)
         found = readers(value)
         if len(found) != 1:
             return Partner(None, _branches(found))
@@ -87,6 +89,7 @@ def partner_of(layer: StoredLayer, result: str, readers: Callable[[str], Sequenc
         if after is None or reader.result is None:
             return Partner(None, _obstacle(reader, place))
         value, place, folded = reader.result, after, reader.norm or folded
+    return Partner(None, "its output leads back to itself")  # as in a graph that is not valid
 
 
 def _obstacle(reader: Reader, place: Place) -> str:

@@ -10,6 +10,7 @@ import onnx
 import pytest
 import torch
 import torch.nn.functional as F
+from onnx import helper, numpy_helper
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -178,6 +179,13 @@ def test_a_constant_with_more_axes_moves_the_channels() -> None:
     weights = {"w": array(4, 4, 1, 1), "s": array(2, 1, 1, 1, 1), "v": array(256, 3)}
     found = stored_weights(network(nodes, weights, inputs={"x": (1, 4, 8, 8)})).partners()["first"]
     assert found == Partner(None, "Add lies behind it")
+
+
+def test_a_graph_that_leads_back_to_itself_has_an_end() -> None:
+    nodes = [CONVOLUTION, node("Relu", "a", "b"), node("Relu", "b", "a")]
+    graph = helper.make_graph(nodes, "circle", [], [], [numpy_helper.from_array(array(4, 4, 1, 1), "w")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    assert stored_weights(model).partners()["first"] == Partner(None, "its output leads back to itself")
 
 
 # -- torch -------------------------------------------------------------------------------------------------------------
