@@ -207,6 +207,8 @@ def _difference(run: RunStarted, started: RunStarted) -> Difference:
         if there != here:
             if what == "model":
                 return Difference(what, _named(run), _named(started))
+            if what == "compress_scheme":  # which an analysis of quantization is not asked for
+                return Difference("scheme", there, here)
             return Difference(what, there, here)
     return Difference("fingerprint", run.fingerprint[:12], started.fingerprint[:12])
 

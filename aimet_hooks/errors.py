@@ -72,3 +72,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     verb = "the nearest are" if close else "there are"
     shown = ", ".join(repr(choice) for choice in (close or choices)[:3])
     return f"; {verb} {shown}" + (", ..." if not close and len(choices) > 3 else "")
+
+
+def kind_of(value: object, *, whole: bool = False) -> str:
+    """What a value is, for an error message: "None", "an int", "a list".
+
+    Args:
+        value: Any.
+        whole: Whether a class that is not built in comes with its module.
+    """
+    if value is None:
+        return "None"
+    kind = type(value)
+    name = kind.__name__ if not whole or kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return f"{'an' if name[0] in 'aeiouAEIOU' or name == 'ndarray' else 'a'} {name}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from aimet_hooks import adapters
-from aimet_hooks.errors import UsageError
+from aimet_hooks.errors import UsageError, kind_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -86,7 +86,7 @@ def agreement(inputs: Any, *, metric: Literal["kl", "sqnr"] = "kl", axis: int = 
     for batch in batches:
         if not isinstance(batch, (tuple, Mapping)) and not hasattr(batch, "shape"):
             raise UsageError(
-                f"agreement has {type(batch).__name__} as a batch; give an array or tensor, a tuple of them, "
+                f"agreement has {kind_of(batch)} as a batch; give an array or tensor, a tuple of them, "
                 "a dict by input name, or a list of such batches"
             )
     return Agreement(batches, metric, axis)

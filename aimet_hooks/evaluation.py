@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
-from aimet_hooks.errors import UsageError
+from aimet_hooks.errors import UsageError, kind_of
 
 EvalCallback = Callable[[Any], Any]
 
@@ -222,7 +222,7 @@ def _number(value: Any, returned: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (numbers.Real, Decimal)):
         shape = getattr(value, "shape", None)
         what = f"({str(value)[:40]!r})" if shape is None else f"of shape {tuple(shape)}"
-        raise UnusableScoreError(f"{returned} a {type(value).__name__} {what}; a score is one real number")
+        raise UnusableScoreError(f"{returned} {kind_of(value)} {what}; a score is one real number")
     try:
         return float(value)
     except (OverflowError, ValueError) as error:

@@ -10,7 +10,7 @@ from aimet_hooks.evaluation import Outcome
 from aimet_hooks.events import BaselineScored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from aimet_hooks.adapters import Adapter
@@ -85,6 +85,24 @@ class Evaluator:
             self._announcer.note(
                 f"the model was changed during an evaluation ({shown}); scores before and after do not compare: "
                 "eval_callback must leave the model as it is"
+            )
+
+    def note_direction(self, scores: Sequence[float]) -> None:
+        """Warn where most cells beat the baseline: the direction is wrong, or the scores do not compare.
+
+        Args:
+            scores: Those of the cells that have one.
+        """
+        state = self._announcer.state
+        if state.baseline is None:
+            return
+        sign = 1 if state.direction == "maximize" else -1
+        better = sum(sign * score > sign * state.baseline.score for score in scores)
+        if better * 2 > len(scores):
+            self._announcer.note(
+                f"{better} of {len(scores)} cells score better than the baseline's {state.baseline.score:.6g}: check "
+                f"direction={state.direction!r}, and that the cells and the baseline are measured on the same subset "
+                "of the data"
             )
 
 

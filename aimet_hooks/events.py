@@ -129,8 +129,9 @@ class RunStarted(Event):
             a table or a choice was recorded.
         fingerprint: Digest of ``identity``.
         identity: What scores depend on, by its name: "model" (digest of its weights and structure), "compress_scheme",
-            "multiplicity", "cost_metric", or what else the run scores; runs of one identity share their scores. Empty
-            where an older version wrote the log.
+            "multiplicity", "cost_metric", or what else the run scores; runs of one identity share their scores. Where
+            the model is not run, there are none, and "weights" (a digest of these) in place of "model". Empty where an
+            older version wrote the log.
         provenance: Versions, thread counts, device, git commit of the working directory, name of the callback.
     """
 
@@ -519,6 +520,9 @@ class ScoreRecorded(Event):
     label: str
     score: float
 
+
+ENDINGS = (RunFinished, AnalysisFinished, RunFailed)
+"""The last events of a run, of which it has one."""
 
 EVENTS: Mapping[str, type[Event]] = types.MappingProxyType(
     {

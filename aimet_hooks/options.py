@@ -10,7 +10,7 @@ import numpy as np
 
 from aimet_hooks import evaluation, event_log, own_costs, schemes, strategies
 from aimet_hooks.adapters import ExampleInput
-from aimet_hooks.errors import UnknownNameError, UsageError, nearest
+from aimet_hooks.errors import UnknownNameError, UsageError, kind_of, nearest
 from aimet_hooks.layer_options import by_pattern
 from aimet_hooks.reporting import one_of
 
@@ -155,10 +155,8 @@ def listed(patterns: Any) -> tuple[Any, ...]:
         UsageError: If it is a single string or no collection.
     """
     if isinstance(patterns, str) or not isinstance(patterns, Iterable):
-        shown = patterns if isinstance(patterns, str) else type(patterns).__name__
-        raise UsageError(
-            f"layers_to_ignore is {shown!r}; give a list of names, globs or modules, as ['conv1', 'head.*']"
-        )
+        shown = repr(patterns) if isinstance(patterns, str) else kind_of(patterns)
+        raise UsageError(f"layers_to_ignore is {shown}; give a list of names, globs or modules, as ['conv1', 'head.*']")
     return tuple(patterns)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aimet_hooks.errors import UnknownNameError, nearest
+from aimet_hooks.errors import UnknownNameError, kind_of, nearest
 from aimet_hooks.layers import named
 from aimet_hooks.search_space import NOTHING_ASKED
 
@@ -38,7 +38,7 @@ def ignored(model: Adapter | StoredWeights, names: Sequence[str], patterns: Iter
         else:
             within = model.names_within(pattern)
             matched = [name for name in names if name in within]
-            shown, likely = f"a {type(pattern).__name__}", "; give layer names, globs, or modules of the model"
+            shown, likely = kind_of(pattern), "; give layer names, globs, or modules of the model"
         if not matched:
             raise UnknownNameError(f"layers_to_ignore has {shown}, which matches no layer{likely}")
         found.update(dict.fromkeys(matched, f"ignored: layers_to_ignore has {shown}"))

@@ -34,8 +34,10 @@ SCORES_FILE = "eval_scores.json"
 RATIOS_FILE = "comp_ratios.json"
 TABLE_SCHEMA = 1
 """The version of ``eval_scores.json``."""
-MAX_CELLS = 50_000
-"""Layers times ratios of a table, which views show whole."""
+MAX_CELLS, MAX_RATIOS = 100_000, 1000
+"""Layers times ratios of a table, which views show whole, and ratios of it."""
+MAX_EVENTS = MAX_CELLS + 10_000
+"""Events of one run that are held at once."""
 
 
 def read(path: str | os.PathLike[str]) -> list[Event]:
@@ -48,16 +50,39 @@ def read(path: str | os.PathLike[str]) -> list[Event]:
     Raises:
         RecordingError: If it is none of these; the message names the file and what is wrong with it.
     """
+    latest: list[Event] = []
+    scored: list[Event] = []
+    for event in read_all(path):
+        if isinstance(event, RunStarted):
+            latest = []
+        told = latest if event.in_run else scored or latest  # what is added later belongs to what was read then
+        told.append(event)
+        if len(told) > MAX_EVENTS:
+            raise RecordingError(f"{path} holds a run of more than {MAX_EVENTS:,} events")
+        if isinstance(event, (EvalScored, SensitivityScored, RatiosSelected)):
+            scored = latest
+    return scored or latest
+
+
+def read_all(path: str | os.PathLike[str]) -> Iterator[Event]:
+    """The events of all runs of a recording, one after the other; of a log no more than a line is held in memory.
+
+    Args:
+        path: As for ``read``.
+
+    Raises:
+        RecordingError: As ``read``; of a log when it is read.
+    """
     path = Path(path)
     try:
         if path.is_dir():
-            return _read_directory(path)
+            return iter(_read_directory(path))
         if not path.exists():
             raise RecordingError(f"there is no file {str(path)!r}")
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from error
-    readers: Mapping[str, Callable[[Path], list[Event]]] = {
-        ".jsonl": _read_log,
+    readers: Mapping[str, Callable[[Path], Iterable[Event]]] = {
+        ".jsonl": event_log.read,
         ".json": _read_json,
         ".csv": lambda file: from_tables(table=_read_csv(file), name=file.stem),
         ".pkl": _read_pickle,
@@ -66,7 +91,21 @@ def read(path: str | os.PathLike[str]) -> list[Event]:
     suffix = path.suffix.lower()
     if suffix not in readers:
         raise RecordingError(f"{path} is no recording: give a results directory or a {', '.join(readers)} file")
-    return readers[suffix](path)
+    return iter(readers[suffix](path))
+
+
+def read_compression(path: str | os.PathLike[str]) -> list[Event]:
+    """As ``read``, of what has ratios.
+
+    Raises:
+        RecordingError: As ``read``, and if it is an analysis of quantization.
+    """
+    events = read(path)
+    if any(isinstance(event, RunStarted) and event.scheme == "quantization" for event in events):
+        raise RecordingError(
+            f"{path} is an analysis of quantization, which has no ratios; give a run of compress_model"
+        )
+    return events
 
 
 def scores(path: str | os.PathLike[str]) -> dict[str, dict[float, float]]:
@@ -77,7 +116,7 @@ def scores(path: str | os.PathLike[str]) -> dict[str, dict[float, float]]:
     """
     table: dict[str, dict[float, float]] = {}
     has_table = False
-    for event in read(path):
+    for event in read_compression(path):
         has_table = has_table or isinstance(event, (ExplorationStarted, EvalScored))
         if isinstance(event, EvalScored) and event.score is not None:
             table.setdefault(event.layer, {})[event.comp_ratio] = event.score
@@ -92,28 +131,15 @@ def comp_ratios(path: str | os.PathLike[str]) -> dict[str, float | None]:
     Raises:
         RecordingError: If the recording cannot be read or nothing was chosen in it.
     """
-    chosen = [event for event in read(path) if isinstance(event, RatiosSelected)]
+    chosen = [event for event in read_compression(path) if isinstance(event, RatiosSelected)]
     if not chosen:
         raise RecordingError(f"{path} has no chosen ratios")
     return dict(chosen[-1].comp_ratios)
 
 
-def _read_log(path: Path) -> list[Event]:
-    """The events of the last run of a log; of the last that has scores where later ones died before they had any."""
-    latest: list[Event] = []
-    scored: list[Event] = []
-    for event in event_log.read(path):
-        if isinstance(event, RunStarted):
-            latest = []
-        latest.append(event)
-        if isinstance(event, (EvalScored, SensitivityScored, RatiosSelected)):
-            scored = latest
-    return scored or latest
-
-
-def _read_directory(path: Path) -> list[Event]:
+def _read_directory(path: Path) -> Iterable[Event]:
     if (path / event_log.FILE_NAME).exists():
-        return _read_log(path / event_log.FILE_NAME)
+        return event_log.read(path / event_log.FILE_NAME)
     table, ratios, baseline = None, None, None
     if (path / SCORES_FILE).exists():
         table, baseline = _table_of(_load_json(path / SCORES_FILE), path / SCORES_FILE)
@@ -128,10 +154,20 @@ def _read_directory(path: Path) -> list[Event]:
 
 def _read_json(path: Path) -> list[Event]:
     content = _load_json(path)
+    of_bits = isinstance(content, dict) and any(name in content for name in ("bitwidth", "bitwidths"))
+    _refuse_analysed(of_bits and any(isinstance(content.get(name), dict) for name in ("layers", "scores")), path)
     if isinstance(content, dict) and isinstance(content.get("scores"), dict):
         table, baseline = _table_of(content, path)
         return from_tables(table=table, baseline=baseline, name=path.stem)
     return from_tables(ratios=_ratios_of(content, path), name=path.stem)
+
+
+def _refuse_analysed(is_analysed: bool, path: Path) -> None:
+    """Refuse the files of an analysis of quantization, which tell less than its log."""
+    if is_analysed:
+        raise RecordingError(
+            f"{path} is a table of an analysis of quantization; give its results directory or {event_log.FILE_NAME}"
+        )
 
 
 def _load_json(path: Path) -> Any:
@@ -147,7 +183,8 @@ def _table_of(content: Any, path: Path) -> tuple[Table, float | None]:
     rows = content.get("scores") if isinstance(content, dict) else None
     if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
         raise RecordingError(f'{path} has no table: "scores" must be {{layer: {{ratio: score or null}}}}')
-    _check_size(sum(map(len, rows.values())), path)  # a small pickle can hold one long row a million times
+    # a small pickle can hold one long row a million times
+    _check_size(len(rows), max(map(len, rows.values()), default=0), path)
     schema = content.get("schema", TABLE_SCHEMA)
     if schema != TABLE_SCHEMA:
         raise RecordingError(
@@ -158,7 +195,7 @@ def _table_of(content: Any, path: Path) -> tuple[Table, float | None]:
         ratios = _unique((_ratio(ratio, path, layer) for ratio in row), path, layer)
         values = [_number(score, path, layer) for score in row.values()]
         table[_layer(layer, path)] = dict(zip(ratios, values, strict=True))
-    _check_size(len(table) * len({ratio for row in table.values() for ratio in row}), path)
+    _check_size(len(table), len({ratio for row in table.values() for ratio in row}), path)
     return table, _number(content.get("baseline"), path, "baseline")
 
 
@@ -232,6 +269,7 @@ def _read_csv(path: Path) -> Table:
 
 def _table_in(lines: Iterator[tuple[int, list[str]]], path: Path) -> Table:
     _, titles = next(lines, (0, []))
+    _refuse_analysed(titles[:2] == ["layer", "bitwidth"], path)
     if titles[:1] != ["layer"] or len(titles) < 2:
         raise RecordingError(f"{path} is no table of scores: its first line must be 'layer' and one column a ratio")
     ratios = _unique((_ratio(title, path, "the first line") for title in titles[1:]), path, "the first line")
@@ -244,12 +282,14 @@ def _table_in(lines: Iterator[tuple[int, list[str]]], path: Path) -> Table:
         if layer in table:
             raise RecordingError(f"{path}, line {number}: layer {_shown(layer)} is there twice")
         table[layer] = {ratio: _number(cell, path, layer) for ratio, cell in zip(ratios, cells, strict=True)}
-        _check_size(len(table) * len(ratios), path)
+        _check_size(len(table), len(ratios), path)
     return table
 
 
-def _check_size(cells: int, path: Path) -> None:
-    if cells > MAX_CELLS:
+def _check_size(layers: int, ratios: int, path: Path) -> None:
+    if ratios > MAX_RATIOS:
+        raise RecordingError(f"{path} holds more than {MAX_RATIOS:,} ratios")
+    if layers * ratios > MAX_CELLS:
         raise RecordingError(f"{path} holds more than {MAX_CELLS:,} scores")
 
 

@@ -195,7 +195,7 @@ class Run:
         stop_at_first = self.options.on_eval_error == "raise"
         for cell, outcome in exploration.explore(unknown, evaluate, stop_at_first_failure=stop_at_first):
             self._announce_cell(table, cell, dict.fromkeys(cell.variant.ratios, outcome), reused=False)
-        self._warn_of_direction(table)
+        self._evaluator.note_direction(table.scores())
 
     def _announce_cell(self, table: ScoreTable, cell: Cell, outcomes: Mapping[float, Outcome], *, reused: bool) -> None:
         layer, variant = table.layers[cell.layer], cell.variant
@@ -361,21 +361,6 @@ class Run:
             result.save_model(model, splits, directory)
         except ResultsDirError as error:
             self.announcer.note(str(error))
-
-    def _warn_of_direction(self, table: ScoreTable) -> None:
-        """Most cells beating the baseline is no discovery: the direction is wrong, or the scores do not compare."""
-        baseline = self.announcer.state.baseline
-        if baseline is None:
-            return
-        sign = 1 if self.options.direction == "maximize" else -1
-        scores = table.scores()
-        better = sum(sign * score > sign * baseline.score for score in scores)
-        if better * 2 > len(scores):
-            self.announcer.note(
-                f"{better} of {len(scores)} cells score better than the baseline's {baseline.score:.6g}: check "
-                f"direction={self.options.direction!r}, and that the cells and the baseline are measured on the same "
-                "subset of the data"
-            )
 
     def _warn_of_optimism(self, baseline: float, compressed: float) -> None:
         lowest = self.announcer.state.lowest_chosen

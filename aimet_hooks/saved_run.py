@@ -84,10 +84,6 @@ class SavedRun:
     def __init__(self, state: RunState, path: Path) -> None:
         self.state = state
         self._log = path / event_log.FILE_NAME if path.is_dir() else path
-        if state.weight_ranges is not None or (state.started and state.started.scheme == "quantization"):
-            raise RecordingError(
-                f"{path} is an analysis of quantization, which has no ratios to choose; give a run of compress_model"
-            )
         if state.baseline is None or state.exploration is None:
             raise RecordingError(f"{path} has no table of scores with a baseline; let the exploration begin first")
         fit = self._settings.get("use_monotonic_fit") is True
@@ -201,6 +197,6 @@ def load_run(path: str | os.PathLike[str]) -> SavedRun:
         RecordingError: If it cannot be read, or has no table of scores with costs.
     """
     state = RunState()
-    for event in recordings.read(path):
+    for event in recordings.read_compression(path):
         state.apply(event)
     return SavedRun(state, Path(path))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from aimet_hooks import knapsack, recordings, selection
-from aimet_hooks.errors import RecordingError, TargetError, UnknownNameError, UsageError, nearest
+from aimet_hooks.errors import RecordingError, TargetError, UnknownNameError, UsageError, kind_of, nearest
 from aimet_hooks.ratio import TOLERANCE, exact_ratio, told
 from aimet_hooks.run_state import RunState
 
@@ -238,7 +238,7 @@ class TableSelection(ABC):
             rows = {layer: row.to_dict() for layer, row in saved.iterrows()}
         if not isinstance(rows, Mapping):
             raise UsageError(
-                f"saved_eval_scores is a {type(saved).__name__}; give {{layer: {{ratio: score}}}}, a DataFrame, or the "
+                f"saved_eval_scores is {kind_of(saved)}; give {{layer: {{ratio: score}}}}, a DataFrame, or the "
                 "path of a file or results directory"
             )
         return {str(layer): _known_row(str(layer), row) for layer, row in rows.items()}
@@ -277,7 +277,7 @@ class KnapsackSelection(TableSelection):
 
 def _recorded_scores(path: Path, scheme: str) -> KnownScores:
     run = RunState()
-    for event in recordings.read(path):
+    for event in recordings.read_compression(path):
         run.apply(event)
     if run.exploration is None and not run.scores:
         raise RecordingError(f"{path} has no table of scores")

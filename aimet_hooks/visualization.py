@@ -92,7 +92,7 @@ class VisualizeCompression:
 
 
 def _read(path: str | os.PathLike[str], kind: type[Event], what: str) -> list[Event]:
-    events = recordings.read(path)
+    events = recordings.read_compression(path)
     if not any(isinstance(event, kind) for event in events):
         raise RecordingError(f"{path} has no {what}")
     return events

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from aimet_hooks.errors import MissingExtraError, UsageError
+from aimet_hooks.errors import MissingExtraError, UsageError, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -192,7 +192,7 @@ def framework_of(model: Any) -> Framework:
             "model is an onnxruntime.InferenceSession; give the path of its .onnx file, or the onnx.ModelProto"
         )
     raise UsageError(
-        f"model is a {type(model).__module__}.{type(model).__qualname__}; "
+        f"model is {kind_of(model, whole=True)}; "
         "give a torch.nn.Module, an onnx.ModelProto or the path of an .onnx file"
     )
 

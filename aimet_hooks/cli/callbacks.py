@@ -12,19 +12,36 @@ from aimet_hooks.cli import inputs_file
 from aimet_hooks.errors import UsageError, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from types import ModuleType
 
     from aimet_hooks.evals import Agreement
     from aimet_hooks.evaluation import EvalCallback
 
 
-def named(name: str, data: Path | None, metric: Literal["kl", "sqnr"]) -> EvalCallback:
+def refuse_unused(names: Collection[str | None], data: Path | None, metric: str | None) -> None:
+    """Refuse what is for "agreement" alone, where no callback is that.
+
+    Args:
+        names: What was given as callbacks.
+        data: What was given as ``--data``.
+        metric: What was given as ``--metric``.
+
+    Raises:
+        UsageError: Names the option.
+    """
+    for option, value in (("--data", data), ("--metric", metric)):
+        if value is not None and "agreement" not in names:
+            raise UsageError(f"{option} is for --eval agreement; give that, or leave {option} out")
+
+
+def named(name: str, data: Path | None, metric: Literal["kl", "sqnr"] | None) -> EvalCallback:
     """What ``--eval`` stands for: a function, or "agreement" on the arrays of ``--data``.
 
     Raises:
         UsageError: If there is no such function, or no such data.
     """
-    return agreement_on(data, metric) if name == "agreement" else load(name)
+    return agreement_on(data, metric or "kl") if name == "agreement" else load(name)
 
 
 def load(name: str) -> EvalCallback:

@@ -45,6 +45,7 @@ def compress(**given: Any) -> None:
     output: Path | None = given["output"]
     if (output is None) != (given["shard"] is not None):
         raise click.UsageError("give -o OUT.onnx for the compressed model, or --shard i/n, which makes none")
+    callbacks.refuse_unused((given["evaluate"], given["full_eval"]), given["data"], given["metric"])
     if output is not None:
         writable.check(output, "-o")
     adapters.require(adapters.ONNX)

@@ -18,12 +18,15 @@ from aimet_hooks.cli.compress import compress
 from aimet_hooks.cli.demo import demo
 from aimet_hooks.cli.layers import layers
 from aimet_hooks.cli.merge import merge
+from aimet_hooks.cli.option_names import with_options
 from aimet_hooks.cli.plugins import plugins
 from aimet_hooks.cli.quantization import quantization
+from aimet_hooks.cli.replay import replay
 from aimet_hooks.cli.select import apply, select
 from aimet_hooks.cli.serve import serve
 from aimet_hooks.cli.show import show
 from aimet_hooks.cli.text_table import printable, shortened
+from aimet_hooks.cli.verify import verify
 from aimet_hooks.errors import AimetHooksError, UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +50,7 @@ def commands(*, traceback: bool) -> None:
     del traceback  # taken from the line in main, so that it may stand anywhere
 
 
-for command in (demo, layers, compress, merge, select, apply, quantization, show, serve, plugins):
+for command in (demo, layers, compress, merge, select, apply, quantization, show, replay, verify, serve, plugins):
     commands.add_command(command)
 
 
@@ -67,13 +70,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BaseException as error:  # noqa: BLE001, RUF100
         if detailed:
             traceback.print_exception(error)
-        return _said(error)
+        return _said(error, _options_of(line))
     finally:
         signal.signal(signal.SIGTERM, previous)
     return code if isinstance(code, int) else DONE
 
 
-def _said(error: BaseException) -> int:
+def _options_of(line: Sequence[str]) -> list[str]:
+    """The options of the command on a line."""
+    command = next((commands.commands[part] for part in line if part in commands.commands), commands)
+    return [option for parameter in command.params for option in parameter.opts]
+
+
+def _said(error: BaseException, options: Sequence[str]) -> int:
     """Say an error in one line on stderr; the exit code that it has."""
     if isinstance(error, click.Abort) and error.__cause__ is not None:
         error = error.__cause__  # click aborts for an interrupt, and for the end of any file
@@ -88,7 +97,8 @@ def _said(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, click.ClickException):
         return _failure(f"error: {_usage(error)}", error.exit_code)
-    text = str(error) if isinstance(error, AimetHooksError) else f"{type(error).__name__}: {error}"
+    own = isinstance(error, AimetHooksError)
+    text = with_options(str(error), options) if own else f"{type(error).__name__}: {error}"
     return _failure(f"error: {' '.join(text.split())}", WRONG_USAGE if isinstance(error, UsageError) else FAILED)
 
 

@@ -50,13 +50,9 @@ def quantization(**given: Any) -> None:
     """Say what quantization will do to MODEL: which weights will break, with --eval what each layer costs."""
     from aimet_hooks import adapters, analyze_sensitivity, discovery
     from aimet_hooks.cli import callbacks, inputs_file
-    from aimet_hooks.errors import UsageError
 
     adapters.require(adapters.ONNX)
-    if given["evaluate"] is None and given["data"] is not None:
-        raise UsageError(
-            "--data is for --eval agreement; give that too, or --inputs for the SQNR of each layer's output"
-        )
+    callbacks.refuse_unused((given["evaluate"],), given["data"], given["metric"])
     if given["html"] is not None:
         writable.check(given["html"], "--html")
     pages.say_live_page(given["visualization_url"])

@@ -50,6 +50,12 @@ def is_analysis(run: RunState) -> bool:
     return run.started is not None and run.started.scheme == "quantization"
 
 
+def on_bits(run: RunState, bitwidth: int) -> str:
+    """What weights are judged for, as 8 bits with a scale for every channel."""
+    each = " with a scale for every channel" if run.settings.get("per_channel") is True else ""
+    return f"{bitwidth} bits{each}"
+
+
 def target(run: RunState) -> float | None:
     """The share of the cost that is to be kept, of the choice or else of the configuration; None: there is none."""
     asked = run.selection.target_comp_ratio if run.selection else selection(run).get("target_comp_ratio")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from aimet_hooks.errors import UnknownNameError, UsageError, nearest
+from aimet_hooks.errors import UnknownNameError, UsageError, kind_of, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,8 +35,7 @@ def matching(names: Iterable[str] | None, known: Sequence[str], *, option: str, 
     for name in [names] if isinstance(names, str) else names:
         if not isinstance(name, str):
             raise UsageError(
-                f"{option} holds a {type(name).__name__}; give names of {what.partition(' ')[0]}s or patterns, "
-                "as 'block1.*'"
+                f"{option} holds {kind_of(name)}; give names of {what.partition(' ')[0]}s or patterns, as 'block1.*'"
             )
         found = {name} & {*known} or {other for other in known if fnmatchcase(other, name)}
         if not found:

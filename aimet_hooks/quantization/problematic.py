@@ -41,8 +41,10 @@ class ProblematicLayer:
         bits_left: log2 of the number of codes that the median range of the others takes.
         rounded_to_zero: Share of its weights other than zero that become zero.
         partner: The layer to equalize it with, None if none is known.
-        cause: One sentence that says what is wrong.
-        remedy: One sentence that says what helps.
+        fold_first: Name of the batch norm between both, which has to be folded into the layer before they are
+            equalized; None if there is none.
+        cause: One sentence that says what is wrong; it begins with a small letter, as behind "conv1: ".
+        remedy: One sentence that says what helps; it begins with a capital letter.
     """
 
     layer: str
@@ -57,6 +59,7 @@ class ProblematicLayer:
     bits_left: float
     rounded_to_zero: float
     partner: str | None
+    fold_first: str | None
     cause: str
     remedy: str
 
@@ -122,12 +125,16 @@ def problems_of(
     stored: StoredWeights,
     summary: pd.DataFrame,
     *,
+    per_channel: bool = False,
     enough_bits: float = ENOUGH_BITS,
     max_lost_bits: float = MAX_LOST_BITS,
     max_rounded_to_zero: float = MAX_ROUNDED_TO_ZERO,
     wide_channel: float = WIDE_CHANNEL,
 ) -> list[ProblematicLayer]:
-    """What ``find_problematic_layers`` finds, in a summary of layers at one bit width."""
+    """What ``find_problematic_layers`` finds, in a summary of layers at one bit width.
+
+    With ``per_channel`` only what a scale for every channel does not help.
+    """
     if summary.empty:
         return []
     bitwidth = int(summary["bitwidth"].iloc[0])
@@ -137,8 +144,8 @@ def problems_of(
         max_rounded_to_zero=max_rounded_to_zero,
     )
     broken = summary["non_finite"] > 0
-    lost = summary["effective_bits_per_tensor"] < limits.least_bits
-    gone = summary["rounded_to_zero"] > limits.max_rounded_to_zero
+    lost = summary[f"effective_bits_{'per_channel' if per_channel else 'per_tensor'}"] < limits.least_bits
+    gone = summary[f"rounded_to_zero{'_per_channel' if per_channel else ''}"] > limits.max_rounded_to_zero
     ranked = summary[broken | lost | gone].sort_values("effective_bits_per_tensor", na_position="first", kind="stable")
     if ranked.empty:
         return []
@@ -164,6 +171,7 @@ def _problem(name: str, row: Mapping[str, Any], partner: Partner, limits: Limits
         bits_left=row["bits_left"],
         rounded_to_zero=row["rounded_to_zero"],
         partner=partner.layer,
+        fold_first=partner.fold_first,
         cause=cause_of(row, limits),
         remedy=remedy_for(row, partner, limits),
     )

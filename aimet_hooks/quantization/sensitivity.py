@@ -74,7 +74,8 @@ def analyze_sensitivity(
             example_inputs there is the SQNR of what each layer gives for them, without them nothing is run.
         bitwidths: Bits of a quantized weight, each from 2 to 16; the lowest of all layers are evaluated first. The
             ranges of the weights are judged for the highest.
-        per_channel: Whether every output channel has a scale of its own, or the layer one for all.
+        per_channel: Whether every output channel has a scale of its own, or the layer one for all; which layers will
+            break is judged for the same.
         symmetric: Whether grids are symmetric about zero.
         layers: Names or globs of layers; None for all.
         layers_to_ignore: Layers to leave out, as for ``compress_model``.
@@ -89,7 +90,8 @@ def analyze_sensitivity(
         plugin_options: Options by name of a plugin.
         console: "auto": live panel on a terminal, plain lines elsewhere; "on": always the panel; "off": nothing.
         resume: Take every score that analyses in results_dir found out of the same model with the same ``per_channel``
-            and ``symmetric``, and evaluate only what is missing; bit widths and layers may be others.
+            and ``symmetric``, and evaluate only what is missing; bit widths and layers may be others. It needs
+            ``eval_callback``.
         session_options: ``onnxruntime.SessionOptions`` of the sessions that eval_callback gets.
         providers: Their execution providers, the CPU by default.
 
@@ -122,11 +124,15 @@ def analyze_sensitivity(
         ),
     )
     example = options.example_input(input_shape, example_inputs)
+    if eval_callback is None:
+        sensitivity_options.refuse_unscored(checked)
+    if eval_callback is None and example_inputs is None:
+        running = {"input_shape": input_shape, "session_options": session_options, "providers": providers}
+        sensitivity_options.refuse_unrun(checked, running)
     chosen = checked.reporting.plugins(plugins)
     stored = stored_weights(model)
     checked = replace(checked, reporting=checked.reporting.of_run(stored.model_name))
     if eval_callback is None and example_inputs is None:
-        sensitivity_options.refuse_unused(checked, input_shape)
         checked = replace(checked, bitwidths=checked.bitwidths[-1:])  # the one that ranges are judged for
         left_out = _left_out(checked, stored, [layer.name for layer in stored.layers])
         started = _started(checked, example, stored, None)
@@ -194,7 +200,7 @@ def _started(
     checked: SensitivityOptions, example: ExampleInput, stored: StoredWeights, adapter: Adapter | None
 ) -> RunStarted:
     identity = {
-        "model": _digest(stored) if adapter is None else adapter.fingerprint(),
+        **({"weights": _digest(stored)} if adapter is None else {"model": adapter.fingerprint()}),
         "compress_scheme": "quantization",
         "per_channel": str(checked.per_channel),
         "symmetric": str(checked.symmetric),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -107,23 +107,46 @@ def check(
     )
 
 
-def refuse_unused(options: SensitivityOptions, input_shape: object) -> None:
-    """Refuse what says how the model is run, or how its weights are rounded, where neither is done.
+def refuse_unscored(options: SensitivityOptions) -> None:
+    """Refuse what is about scores, where there is no callback.
 
     Raises:
         UsageError: Names the argument.
     """
+    if options.reporting.resume:
+        raise UsageError(
+            "resume=True goes on with the scores of an analysis, and without eval_callback there are none; give the "
+            "eval_callback of that analysis, or another results_dir"
+        )
     given = {
-        "per_channel=True": options.per_channel,
-        "symmetric=False": not options.symmetric,
-        "input_shape": input_shape is not None,
+        "direction='minimize'": options.direction == "minimize",
+        "on_eval_error='raise'": options.on_eval_error == "raise",
     }
+    _refuse(given, "without eval_callback nothing is scored; give one, or leave it out")
+
+
+def refuse_unrun(options: SensitivityOptions, running: Mapping[str, object]) -> None:
+    """Refuse what says how the model is run, or how its weights are rounded, where neither is done.
+
+    Args:
+        options: What else is asked for.
+        running: What says how it is run, by argument.
+
+    Raises:
+        UsageError: Names the argument.
+    """
+    given = {"symmetric=False": not options.symmetric}
+    _refuse(
+        given | {argument: value is not None for argument, value in running.items()},
+        "without eval_callback and example_inputs only the ranges of the weights are analyzed, symmetric and not; "
+        "give one of the two, or leave it out",
+    )
+
+
+def _refuse(given: Mapping[str, bool], why: str) -> None:
     for argument, is_given in given.items():
         if is_given:
-            raise UsageError(
-                f"{argument} changes nothing, as without eval_callback and example_inputs only the ranges of the "
-                "weights are analyzed, for every kind of scale; give one of the two, or leave it out"
-            )
+            raise UsageError(f"{argument} changes nothing, as {why}")
 
 
 def _bitwidths(given: Any) -> tuple[int, ...]:

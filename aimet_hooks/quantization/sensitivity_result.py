@@ -25,7 +25,8 @@ class SensitivityResult:
             a layer, a column a bit width; NaN where there were no ``example_inputs``, or where a note says why.
         weight_ranges: What quantization leaves of the weights at the highest of the bit widths, as
             ``summarize_weight_ranges`` gives it.
-        problems: The layers that will break at that bit width, the worst first.
+        problems: The layers that will break at that bit width, the worst first; with ``per_channel`` those that a
+            scale for every channel does not help.
         skipped: Reason by name for every layer that is not in the table.
     """
 

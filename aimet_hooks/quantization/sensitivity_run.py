@@ -88,7 +88,7 @@ class SensitivityRun:
         self.stage = "weight ranges"
         bitwidth = self.options.bitwidths[-1]
         summary = summary_of([layer for layer in self.stored.layers if layer.name not in self.left_out], bitwidth)
-        problems = problems_of(self.stored, summary)
+        problems = problems_of(self.stored, summary, per_channel=self.options.per_channel)
         self.announcer.announce(
             WeightRangesAnalyzed(
                 bitwidth=bitwidth,

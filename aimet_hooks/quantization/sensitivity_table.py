@@ -90,6 +90,9 @@ class SensitivityTable:
         stop_at_first = run.options.on_eval_error == "raise"
         for cell, outcome in exploration.explore(unknown, self._evaluate, stop_at_first_failure=stop_at_first):
             self._announce(cell, outcome, reused=False)
+        table = run.announcer.state.sensitivity
+        scores = (cell.score for row in table.values() for cell in row.values())
+        self._evaluator.note_direction([score for score in scores if score is not None])
         self._evaluator.note_changes(thorough=True)
 
     def _evaluate(self, cell: Cell) -> Outcome:

@@ -38,6 +38,7 @@ class TriedLayers:
         self._has_inputs = has_inputs
         self._weights: dict[str, StoredLayer] = {layer.name: layer for layer in run.stored.layers}
         self.sqnr: dict[str, dict[int, float | None]] = {}
+        self._undefined: list[str] = []
 
     def quantized(self, name: str, bitwidth: int) -> Array:
         """A layer's weight after its quantization."""
@@ -59,6 +60,7 @@ class TriedLayers:
                 run.skip(name, reason)
             run.announcer.announce(Progressed(stage="preflight", completed=number, total=len(names)))
         run.require(working)
+        self._note_undefined()
         return working
 
     def _reason_against(self, name: str) -> str | None:
@@ -86,7 +88,18 @@ class TriedLayers:
             found, why = None, " ".join(f"{type(error).__name__}: {error}".split())
         if found is None:
             self._run.announcer.note(f"what layer {name!r} gives for the example inputs cannot be seen: {why}")
+        elif all(value is None for value in found.values()):
+            self._undefined.append(name)
         self.sqnr[name] = found or dict.fromkeys(bitwidths)
+
+    def _note_undefined(self) -> None:
+        """Say once which layers give what has no SQNR."""
+        if self._undefined:
+            shown = ", ".join(map(repr, self._undefined[:3])) + (", ..." if len(self._undefined) > 3 else "")
+            self._run.announcer.note(
+                f"there is no SQNR of what {shown} gives for the example inputs: only zeros, or values that are NaN or "
+                "infinite; check the inputs"
+            )
 
     def _sqnr_at(self, bitwidth: int, name: str, exact: Array) -> float | None:
         given = self._adapter.layer_output(name, self.quantized(name, bitwidth))

@@ -95,9 +95,11 @@ class Header:
         if noise:
             yield f"<b>Noise:</b> {noise}."
         if found.known:
-            limit = f"under {found.free_limit:.2g} points lost, down to the {ScoreGrid.of(run).column}"
+            column = ScoreGrid.of(run).column
+            limit = f"under {found.free_limit:.2g} points lost, down to the {column}"
             yield f"<b>Free</b> ({limit}): {_names(run, found.free)}"
-            yield f"<b>Sacred</b> (over {insights.SACRED:g} points lost already at): {_names(run, found.sacred)}"
+            limit = f"over {insights.SACRED:g} points lost, already at the {column}"
+            yield f"<b>Sacred</b> ({limit}): {_names(run, found.sacred)}"
 
     def _current_insights(self, run: RunState) -> Insights:
         """Insights that are made anew as often as that takes little of the time."""

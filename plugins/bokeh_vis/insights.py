@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from aimet_hooks.run_state import RunState
 
 FREE, FREE_IN_NOISE = EDGES[1], EDGES[2]
-"""Points: a layer that loses less at its lowest known ratio costs nothing; at most so much where the layers spread."""
+"""Points: a layer that loses less at its lowest known ratio, or down to a bit width, costs nothing there; at most so
+much where the layers spread."""
 
 SACRED = EDGES[5]
 """Points: a layer that loses more at its highest known ratio, or at a bit width, had better be left alone."""
@@ -33,7 +35,8 @@ class Insights:
         spread_layers: Number of layers that know it.
         free_limit: Points below which a loss is none to speak of: as large as the spread, within limits, and at least
             as the noise of the original model.
-        free: Layers that lose less at their lowest known ratio, with that ratio, the most expensive layers first.
+        free: Layers that lose less at their lowest known ratio, with that ratio, the most expensive layers first. In a
+            table of bit widths: with the lowest at which, and above which, they lose less; the lowest first.
         sacred: Layers that lose much even at their highest known ratio, with that ratio, the worst first. In a table of
             bit widths, any of which may be the wanted one: at any of them, with the highest, that first.
         known: Layers with a score.
@@ -57,7 +60,7 @@ def of(run: RunState) -> Insights:
         return Insights()
     spread, spread_ratio, spread_layers = _spread(run, drops)
     limit = max(min(max(FREE, spread or 0.0), FREE_IN_NOISE), scale.noise_points)
-    free = [(layer, min(row)) for layer, row in drops.items() if row[min(row)] < limit]
+    free = [(layer, least) for layer, row in drops.items() if (least := _free_at(row, limit, by_bits=grid.by_bits))]
     judged = {layer: list(row) if grid.by_bits else [max(row)] for layer, row in drops.items()}
     costly = {layer: [column for column in judged[layer] if row[column] > SACRED] for layer, row in drops.items()}
     sacred = [(layer, max(columns)) for layer, columns in costly.items() if columns]
@@ -66,10 +69,22 @@ def of(run: RunState) -> Insights:
         spread_ratio=spread_ratio,
         spread_layers=spread_layers,
         free_limit=limit,
-        free=tuple(sorted(free, key=lambda cell: -run.cost(cell[0]) if cell[0] in run.layers else 0.0)),
+        free=tuple(sorted(free, key=lambda cell: (cell[1] if grid.by_bits else 0, -_cost(run, cell[0])))),
         sacred=tuple(sorted(sacred, key=lambda cell: (-cell[1] if grid.by_bits else 0, -drops[cell[0]][cell[1]]))),
         known=len(drops),
     )
+
+
+def _free_at(drops: dict[float, float], limit: float, *, by_bits: bool) -> float | None:
+    """Down to which column a layer loses less than a limit; None: nowhere."""
+    if not by_bits:
+        return min(drops) if drops[min(drops)] < limit else None
+    free = itertools.takewhile(lambda column: drops[column] < limit, sorted(drops, reverse=True))
+    return min(free, default=None)
+
+
+def _cost(run: RunState, layer: str) -> float:
+    return run.cost(layer) if layer in run.layers else 0.0
 
 
 def _drops(run: RunState, layer: str, scale: ScoreScale) -> dict[float, float]:

@@ -26,14 +26,15 @@ def problems(run: RunState, width: int | None) -> Iterator[Text]:
     found = run.weight_ranges
     if found is None:
         return
+    bits = wording.on_bits(run, found.bitwidth)
     if not found.problems:
         yield Text(
-            f"All {wording.plural(len(found.layers), 'layer')} keep enough of their weights at {found.bitwidth} bits",
+            f"All {wording.plural(len(found.layers), 'layer')} keep enough of their weights at {bits}",
             "bold",
         )
         return
     broken = f"{len(found.problems)} of {wording.plural(len(found.layers), 'layer')}"
-    yield Text(f"Weights that will not survive {found.bitwidth} bits: {broken}, the worst first", "bold")
+    yield Text(f"Weights that will not survive {bits}: {broken}, the worst first", "bold")
     headings = ["layer", "effective bits", "per channel", "SQNR dB", "widest channel", "times the median"]
     rows = []
     for problem in found.problems:

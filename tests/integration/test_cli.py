@@ -56,7 +56,7 @@ def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.endswith("[]\n")
-    for command in ("compress", "demo", "layers", "plugins", "quantization", "serve", "show"):
+    for command in ("compress", "demo", "layers", "plugins", "quantization", "replay", "serve", "show", "verify"):
         assert f"  {command} " in output
 
 
@@ -301,7 +301,14 @@ def test_one_array_as_data_is_told_how_to_name_it(folder: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize(
-    "line", [("layers", "no.onnx"), ("show", "no"), ("compress", "no.onnx", "--eval", "a", "-o", "b")]
+    "line",
+    [
+        ("layers", "no.onnx"),
+        ("show", "no"),
+        ("verify", "no"),
+        ("replay", "no"),
+        ("compress", "no.onnx", "--eval", "a", "-o", "b"),
+    ],
 )
 def test_a_path_that_does_not_exist_is_wrong_usage(line: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*line) == 2
@@ -310,7 +317,7 @@ def test_a_path_that_does_not_exist_is_wrong_usage(line: tuple[str, ...], capsys
     assert error.endswith(f"does not exist; see aimet-hooks {line[0]} --help")
 
 
-@pytest.mark.parametrize("command", ["compress", "layers", "quantization", "select", "show"])
+@pytest.mark.parametrize("command", ["compress", "layers", "quantization", "select", "replay", "show", "verify"])
 def test_wrong_usage_is_one_line(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command) == 2
     assert run(command, "--no-such-option") == 2
@@ -386,7 +393,7 @@ def test_quantization_with_inputs_alone_tells_the_noise_of_every_layer(
     printed = capsys.readouterr().out
     assert "SQNR (dB) of what each layer gives for the inputs with its weights quantized, the lowest first" in printed
     assert "Scores" not in printed
-    assert "SQNR, dB, at 2 and 8 bits" in (folder / "page.html").read_text()
+    assert "with its weights quantized to 2 and 8 bits" in (folder / "page.html").read_text()
 
 
 def test_quantization_of_no_layer_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -421,11 +428,26 @@ def test_quantization_with_an_evaluation_ranks_layers_and_writes_files_and_a_pag
     [
         (("--bitwidths", "4;8"), "is no list of bit widths; give whole numbers as 4,8"),
         (("--bitwidths", "1"), "bitwidth is 1; give a whole number of bits from 2 to 16"),
-        (("--layer", "convs"), "layers has 'convs', which matches no layer"),
+        (("--layer", "convs"), "layers (--layer) has 'convs', which matches no layer"),
         (("--eval", "nothing"), "--eval 'nothing' is no function"),
         (("--eval", "agreement"), "--eval agreement needs --data inputs.npz"),
-        (("--data", "inputs.npz"), "--data is for --eval agreement; give that too, or --inputs for the SQNR"),
-        (("--per-channel",), "per_channel=True changes nothing, as without eval_callback and example_inputs only"),
+        (("--data", "inputs.npz"), "--data is for --eval agreement; give that, or leave --data out"),
+        (
+            ("--eval", "evaluation_of_digits.py:accuracy", "--metric", "kl"),
+            "--metric is for --eval agreement; give that, or leave --metric out",
+        ),
+        (
+            ("--asymmetric",),
+            "symmetric=False (--asymmetric) changes nothing, as without eval_callback (--eval) and example_inputs "
+            "(--inputs) only the ranges of the weights are analyzed",
+        ),
+        (("--threads", "1"), "session_options (--threads) changes nothing, as without eval_callback (--eval)"),
+        (("--resume",), "resume=True (--resume) with results_dir (--results-dir) None has nothing to go on with"),
+        (
+            ("--resume", "--results-dir", "run"),
+            "resume=True (--resume) goes on with the scores of an analysis, and without eval_callback (--eval) there",
+        ),
+        (("--ignore", "zz"), "layers_to_ignore (--ignore) has 'zz'"),
         (("--inputs", "none.npz"), "--inputs 'none.npz' cannot be read as .npz"),
         (("--html", "no/page.html"), "--html 'no/page.html' cannot be written"),
     ],

@@ -234,7 +234,7 @@ def test_failures_that_ended_the_run_are_evaluated_again(tmp_path: Path) -> None
         ),
         (
             {"compress_scheme": "weight_svd"},
-            "its scores are of compress_scheme spatial_svd, this run's are of weight_svd",
+            "its scores are of scheme spatial_svd, this run's are of weight_svd",
         ),
         ({"compress_scheme": SpatialSvd(multiplicity=2)}, "its scores are of multiplicity 1, this run's are of 2"),
         ({"cost_metric": "memory"}, "its scores are of cost_metric mac, this run's are of memory"),

@@ -16,17 +16,21 @@ from torch import nn
 
 from aimet_hooks import (
     EvaluationError,
+    GreedySelection,
     ModelError,
     RecordingError,
     ResultsDirError,
     SensitivityResult,
     UnknownNameError,
     UsageError,
+    VisualizeCompression,
     analyze_sensitivity,
+    compress_model,
     demo,
     event_log,
     hookimpl,
     load_run,
+    recordings,
 )
 from aimet_hooks.events import (
     AnalysisFinished,
@@ -39,8 +43,11 @@ from aimet_hooks.events import (
 from aimet_hooks.quantization.quantizer import quantize_dequantize
 from aimet_hooks.testing import RecordingPlugin
 from tests.unit.adapters.onnx_networks import array, network, node, quiet, run
+from tests.unit.quantization.networks import torch_network as wide_channel_network
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import onnx
 
 SHAPE = (2, 4, 8, 8)
@@ -186,6 +193,18 @@ def test_sqnr_that_cannot_be_found_is_noted_and_the_scores_are_there(monkeypatch
     assert end.notes == ("what layer 'fc' gives for the example inputs cannot be seen: RuntimeError: no hook on fc",)
 
 
+def test_inputs_that_are_not_finite_are_noted_once() -> None:
+    recorded = RecordingPlugin()
+    x = torch.full(SHAPE, math.nan)
+    found = analyze_sensitivity(torch_network(), None, example_inputs=x, plugins=[recorded], console="off")
+    assert found.sqnr.isna().all(axis=None)
+    (end,) = recorded.of_kind(AnalysisFinished)
+    assert end.notes == (
+        "there is no SQNR of what 'conv', 'depthwise', 'up', ... gives for the example inputs: only zeros, or values "
+        "that are NaN or infinite; check the inputs",
+    )
+
+
 def test_layers_that_share_a_weight_are_quantized_one_at_a_time() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
     model[2].weight = model[0].weight
@@ -205,8 +224,29 @@ def test_layers_that_share_a_weight_are_quantized_one_at_a_time() -> None:
 def test_an_analysis_has_no_ratios_to_choose(tmp_path: Path) -> None:
     model = torch_network()
     analyzed(model, Distance(model), results_dir=tmp_path / "run", layers=["fc"])
-    with pytest.raises(RecordingError, match="is an analysis of quantization, which has no ratios to choose"):
-        load_run(tmp_path / "run")
+    known = GreedySelection(saved_eval_scores=tmp_path / "run")
+    reads: list[Callable[[], object]] = [
+        lambda: load_run(tmp_path / "run"),
+        lambda: recordings.scores(tmp_path / "run"),
+        lambda: recordings.comp_ratios(tmp_path / "run"),
+        lambda: VisualizeCompression("http://localhost:9/").display_eval_scores(tmp_path / "run"),
+        lambda: compress_model(model, lambda _: 0.5, input_shape=SHAPE, selection=known, plugins=[]),
+    ]
+    for read in reads:
+        with pytest.raises(
+            RecordingError, match=r"run is an analysis of quantization, which has no ratios; give a run"
+        ):
+            read()
+
+
+@pytest.mark.parametrize("name", ["sensitivity.json", "sensitivity.csv", "weight_ranges.json", "weight_ranges.csv"])
+def test_a_file_of_an_analysis_is_refused_with_what_to_give_in_its_place(name: str, tmp_path: Path) -> None:
+    model = torch_network()
+    analyzed(model, Distance(model), results_dir=tmp_path, plugins=["file"], layers=["fc"])
+    with pytest.raises(
+        RecordingError, match=f"{name} is a table of an analysis of quantization; give its results dire"
+    ):
+        recordings.read(tmp_path / name)
 
 
 # -- hooks and log -----------------------------------------------------------------------------------------------------
@@ -326,6 +366,16 @@ def test_scores_of_another_grid_are_refused(changed: dict[str, Any], message: st
         analyzed(model, Distance(model), results_dir=tmp_path, resume=True, **changed)
 
 
+def test_scores_of_a_compression_are_refused(tmp_path: Path) -> None:
+    model = torch_network()
+    compress_model(model, lambda _: 0.5, input_shape=SHAPE, results_dir=tmp_path, plugins=[], console="off")
+    message = (
+        "its scores are of scheme spatial_svd, this run's are of quantization; give what that run was given, or ch"
+    )
+    with pytest.raises(ResultsDirError, match=message):
+        analyzed(model, Distance(model), results_dir=tmp_path, resume=True)
+
+
 def test_five_failures_in_a_row_end_the_run_and_it_is_told_once() -> None:
     model, recorded = torch_network(), RecordingPlugin()
     message = "5 evaluations in a row failed, the last for layer 'conv' at 8 bits: RuntimeError: out of memory"
@@ -334,6 +384,17 @@ def test_five_failures_in_a_row_end_the_run_and_it_is_told_once() -> None:
     (failed,) = recorded.of_kind(RunFailed)
     assert failed.stage == "exploration"
     assert recorded.names.count("analysis_finished") == 0
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_most_cells_beating_the_baseline_is_warned_of(direction: str) -> None:
+    model, recorded = torch_network(), RecordingPlugin()
+    analyzed(model, Distance(model, failing=range(3, 4)), direction=direction, plugins=[recorded])
+    (end,) = recorded.of_kind(AnalysisFinished)
+    told = [
+        note for note in end.notes if note.startswith("7 of 7 cells score better than the baseline's 0: check dire")
+    ]
+    assert len(told) == (direction == "maximize")
 
 
 def test_first_failure_ends_the_run_if_that_is_wanted() -> None:
@@ -427,7 +488,8 @@ def test_inputs_without_a_callback_give_the_noise_of_every_layer_at_every_bit_wi
     model, recorded = torch_network(), RecordingPlugin()
     arguments: dict[str, Any] = {"example_inputs": X, "input_shape": None, "bitwidths": [3, 8], "per_channel": True}
     scored = analyzed(model, Distance(model), **arguments)
-    found = analyzed(model, None, **arguments, results_dir=tmp_path / "run", plugins=[recorded, "file"])
+    arguments |= {"direction": "maximize", "plugins": [recorded, "file"]}
+    found = analyzed(model, None, **arguments, results_dir=tmp_path / "run")
     pd.testing.assert_frame_equal(found.sqnr, scored.sqnr)
     assert list(found.sqnr.index) == ["conv", "depthwise", "up", "fc"]
     assert found.sqnr.notna().all(axis=None)
@@ -440,10 +502,56 @@ def test_inputs_without_a_callback_give_the_noise_of_every_layer_at_every_bit_wi
     assert len(rows) == 1 + 4 * 2
 
 
-@pytest.mark.parametrize("arguments", [{"per_channel": True}, {"symmetric": False}, {"input_shape": SHAPE}])
+@pytest.mark.parametrize(
+    "arguments", [{"symmetric": False}, {"input_shape": SHAPE}, {"session_options": quiet()}, {"providers": ["CPU"]}]
+)
 def test_without_callback_and_inputs_what_would_change_nothing_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"^{next(iter(arguments))}.* changes nothing, as without eval_callback and"):
         analyze_sensitivity(torch_network(), None, plugins=[], console="off", **arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"direction": "minimize"}, {"on_eval_error": "raise"}])
+@pytest.mark.parametrize("inputs", [None, X])
+def test_without_a_callback_what_is_about_scores_is_refused(arguments: dict[str, Any], inputs: Any) -> None:
+    with pytest.raises(UsageError, match=f"^{next(iter(arguments))}='.*' changes nothing, as without eval_callback no"):
+        analyze_sensitivity(torch_network(), None, example_inputs=inputs, plugins=[], console="off", **arguments)
+
+
+@pytest.mark.parametrize("inputs", [None, X])
+def test_an_analysis_without_a_callback_has_no_scores_to_go_on_with(inputs: Any, tmp_path: Path) -> None:
+    model = torch_network()
+    analyzed(model, Distance(model), results_dir=tmp_path, plugins=["file"])
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    message = "^resume=True goes on with the scores of an analysis, and without eval_callback there are none; give the "
+    with pytest.raises(UsageError, match=message):
+        analyze_sensitivity(model, None, example_inputs=inputs, results_dir=tmp_path, resume=True, plugins=["file"])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_was_analysed_without_scores_goes_on_with_a_callback(tmp_path: Path) -> None:
+    model = torch_network()
+    analyze_sensitivity(model, None, results_dir=tmp_path, plugins=[], console="off")
+    found = analyzed(model, Distance(model), results_dir=tmp_path, resume=True)
+    assert found.scores.notna().all(axis=None)
+
+
+def wide_network() -> nn.Sequential:
+    """Layer "3" has one wide channel, which a scale for every channel helps; of layer "5" nothing is kept."""
+    model = wide_channel_network(wide=40)
+    with torch.no_grad():
+        model[5].weight[:, 3, 1, 1] = 500
+    return model
+
+
+@pytest.mark.parametrize("callback", [None, lambda _: 0.5])
+def test_weights_are_judged_for_the_scales_that_are_asked_for(callback: Any) -> None:
+    arguments: dict[str, Any] = {"bitwidths": [8], "plugins": [], "console": "off"}
+    arguments |= {} if callback is None else {"input_shape": (1, 3, 16, 16)}
+    one = analyze_sensitivity(wide_network(), callback, **arguments)
+    each = analyze_sensitivity(wide_network(), callback, per_channel=True, **arguments)
+    assert [problem.layer for problem in one.problems] == ["3", "5"]
+    assert [problem.layer for problem in each.problems] == ["5"]
+    assert each.problems[0].remedy.endswith("a scale a channel is not enough")
 
 
 def test_an_analysis_of_no_layer_is_refused_also_without_a_callback() -> None:

@@ -80,6 +80,27 @@ def test_free_layers_lose_nothing_at_their_lowest_ratio_and_sacred_ones_much_at_
     assert found.known == 4
 
 
+def run_by_bits(table: dict[str, dict[int, float]]) -> RunState:
+    run = run_with({})
+    run.apply(SensitivityStarted(layers=tuple(table), bitwidths=(2, 4, 8), total=12))
+    for layer, row in table.items():
+        for bits, score in row.items():
+            run.apply(SensitivityScored(layer=layer, bitwidth=bits, score=score, seconds=1, completed=1, total=12))
+    return run
+
+
+def test_layers_are_free_down_to_the_lowest_bit_width_above_which_all_cost_nothing() -> None:
+    table = {
+        "to_eight": {2: 0.3, 4: 0.8, 8: 0.9},
+        "to_four": {2: 0.3, 4: 0.8995, 8: 0.9},
+        "luck_at_two": {2: 0.9, 4: 0.5, 8: 0.9},
+        "to_two": {2: 0.9, 4: 0.9, 8: 0.9},
+        "never": {2: 0.3, 4: 0.3, 8: 0.8},
+    }
+    found = insights.of(run_by_bits(table)).free
+    assert found == (("to_two", 2), ("to_four", 4), ("to_eight", 8), ("luck_at_two", 8))
+
+
 def test_layers_are_sacred_at_every_bit_width_that_costs_much_and_told_at_the_highest() -> None:
     table = {
         "at_two": {2: 0.3, 4: 0.9, 8: 0.9},
@@ -87,12 +108,7 @@ def test_layers_are_sacred_at_every_bit_width_that_costs_much_and_told_at_the_hi
         "worse_at_four": {2: 0.89, 4: 0.5, 8: 0.9},
         "sound": {2: 0.89, 4: 0.9, 8: 0.9},
     }
-    run = run_with({})
-    run.apply(SensitivityStarted(layers=tuple(table), bitwidths=(2, 4, 8), total=12))
-    for layer, row in table.items():
-        for bits, score in row.items():
-            run.apply(SensitivityScored(layer=layer, bitwidth=bits, score=score, seconds=1, completed=1, total=12))
-    assert insights.of(run).sacred == (("worse_at_four", 4), ("at_four", 4), ("at_two", 2))
+    assert insights.of(run_by_bits(table)).sacred == (("worse_at_four", 4), ("at_four", 4), ("at_two", 2))
 
 
 def test_what_is_lost_within_the_noise_of_the_original_model_is_free() -> None:

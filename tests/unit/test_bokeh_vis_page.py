@@ -389,6 +389,7 @@ def test_layers_by_bit_widths_are_on_the_page_of_layers_by_ratios() -> None:
     assert "3 layers by 2 bit widths" in found["score_heading"]
     assert "Score by bit width" in found["curves_heading"]
     assert "down to the bit width" in found["header"]
+    assert "<b>Sacred</b> (over 5 points lost, already at the bit width): none" in found["header"]
     assert visible(page, "table")
     assert not visible(page, "decision")
     assert not visible(page, "budget_card")
@@ -402,7 +403,7 @@ def test_the_weights_of_layers_that_will_break_come_first_with_cause_and_remedy(
     assert (rows["bits"][0], rows["bits"][1], rows["bits_bar"][1]) == (None, 2.75, 34.4)
     assert rows["widest"][:2] == ["", "17, 40.5 times"]
     assert rows["what"][1].startswith("Channel 17 is 40.5 times as wide")
-    assert "2 layers will break" in found["weight_bits_heading"]
+    assert "on 8 bits: 2 layers will break" in found["weight_bits_heading"]
     assert visible(page, "weight_bits")
     assert not visible(page, "table")
     assert visible(page, "skipped_layers")
@@ -417,10 +418,10 @@ def test_noise_without_scores_is_beside_the_weights() -> None:
 
     page = drawn(output_noise_run())
     assert shown(page)["weight_bits_rows"]["sqnr"] == ["23.0 · 47.0", "24.0 · 48.0"]
-    assert "SQNR: of what it gives for the example inputs" in shown(page)["weight_bits_heading"]
+    assert "example inputs with its weights quantized to 4 and 8 bits" in shown(page)["weight_bits_heading"]
     assert not visible(page, "table")
-    assert "SQNR, dB, at 4 and 8 bits" in titles(page)
-    assert "SQNR" not in titles(drawn(weight_ranges_run()))
+    assert "SQNR, dB" in titles(page)
+    assert "SQNR, dB" not in titles(drawn(weight_ranges_run()))
 
 
 def test_an_analysis_that_skips_nothing_has_no_card_for_it() -> None:

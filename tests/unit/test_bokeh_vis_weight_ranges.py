@@ -162,7 +162,7 @@ def test_with_neither_place_it_is_a_layout_that_belongs_to_nobody() -> None:
 
 @pytest.mark.parametrize("visualize", ALL)
 def test_of_a_wrong_model_nothing_is_left(visualize: Any, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="NoneType"):
+    with pytest.raises(UsageError, match="model is None; give a torch"):
         visualize(None, tmp_path / "plots")
     assert list(tmp_path.iterdir()) == []
 

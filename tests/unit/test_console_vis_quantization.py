@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aimet_hooks.events import RunFailed, SensitivityScored
+from aimet_hooks.events import RunFailed, SensitivityScored, WeightRangesAnalyzed
 from aimet_hooks.presentation.sensitivity_ranking import most_sensitive_first
 from aimet_hooks.run_state import RunState
 from aimet_hooks.testing import sensitivity_run, weight_ranges_run
@@ -78,6 +78,16 @@ def test_ranges_alone_say_nothing_of_scores() -> None:
     assert "Weights that will not survive 8 bits: 2 of 2 layers, the worst first" in result
     assert "Scores" not in result
     assert progress.splitlines()[-1] == "[0:01] finished in 0:01"
+
+
+def test_what_weights_are_judged_for_is_said() -> None:
+    events = weight_ranges_run()
+    started = replace(events[0], settings={"per_channel": True})  # type: ignore[call-arg]
+    result, _ = told([started, *events[1:]])
+    assert "Weights that will not survive 8 bits with a scale for every channel: 2 of 2 layers, the worst" in result
+    events = [replace(event, problems=()) if isinstance(event, WeightRangesAnalyzed) else event for event in events[1:]]
+    result, _ = told([started, *events])
+    assert "All 2 layers keep enough of their weights at 8 bits with a scale for every channel" in result
 
 
 NOISE = """

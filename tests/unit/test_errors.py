@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import pickle
 import re
+from decimal import Decimal
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import aimet_hooks
 from aimet_hooks import errors
-from aimet_hooks.errors import AimetHooksError, nearest
+from aimet_hooks.errors import AimetHooksError, kind_of, nearest
 
 ALL = [
     value
@@ -69,3 +72,18 @@ def test_wrong_arguments_and_files_are_value_errors_too() -> None:
 )
 def test_hint_names_what_is_near(name: str, known: list[str], hint: str) -> None:
     assert nearest(name, known) == hint
+
+
+@pytest.mark.parametrize(
+    ("value", "whole", "kind"),
+    [
+        (None, True, "None"),
+        (3, True, "an int"),
+        ([], False, "a list"),
+        (np.zeros(1), False, "an ndarray"),
+        (Path(), False, f"a {type(Path()).__name__}"),
+        (Decimal(1), True, "a decimal.Decimal"),
+    ],
+)
+def test_the_kind_of_a_value_has_its_article(value: object, whole: bool, kind: str) -> None:
+    assert kind_of(value, whole=whole) == kind

@@ -65,7 +65,7 @@ def test_whole_numbers_are_scores(value: object) -> None:
         (torch.tensor(1j), r"returned a complex"),
         (torch.tensor([0.5, 0.5]), r"returned a Tensor of shape \(2,\); a score is one real number"),
         (torch.tensor([0.5]), r"returned a Tensor of shape \(1,\)"),
-        (np.array([[0.5]]), r"returned a ndarray of shape \(1, 1\)"),
+        (np.array([[0.5]]), r"returned an ndarray of shape \(1, 1\)"),
         ("0.5", r"returned a str \('0.5'\)"),
         ((0.5, 0.5), r"returned a tuple \('\(0.5, 0.5\)'\)"),
         ([0.5], r"returned a list"),

@@ -85,7 +85,7 @@ def test_what_is_given_is_kept(tmp_path: Path) -> None:
             r"selection is 0\.5; give GreedySelection\(.*\), KnapsackSelection\(.*\) or ManualSelection",
         ),
         ("layers_to_ignore", "conv1", r"layers_to_ignore is 'conv1'; give a list of names, globs or modules"),
-        ("layers_to_ignore", None, r"layers_to_ignore is 'NoneType'; give a list .* as \['conv1', 'head\.\*'\]"),
+        ("layers_to_ignore", None, r"layers_to_ignore is None; give a list .* as \['conv1', 'head\.\*'\]"),
         ("visualization_url", 5006, r"visualization_url is 5006; give a string, as 'http://localhost:5006/'"),
         ("run_name", b"run", "run_name is b'run'; give a string"),
         ("results_dir", "", "results_dir is ''; give the path of a directory that is new or holds no run"),

@@ -69,7 +69,7 @@ def test_a_module_ignores_itself_and_all_below_it(adapter: Adapter, network: Net
         ("layer*", r"layers_to_ignore has 'layer\*', which matches no layer; there are"),
         ("HEAD", "matches no layer"),
         (nn.Linear(1, 1), "layers_to_ignore has a Linear, which matches no layer; give layer names, globs, or modules"),
-        (3, "layers_to_ignore has a int, which matches no layer"),
+        (3, "layers_to_ignore has an int, which matches no layer"),
     ],
 )
 def test_what_matches_nothing_is_an_error(adapter: Adapter, pattern: object, message: str) -> None:

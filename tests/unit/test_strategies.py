@@ -181,7 +181,7 @@ def test_a_row_that_is_no_mapping_is_named() -> None:
 def test_anything_else_is_no_table(saved: Any) -> None:
     with pytest.raises(
         UsageError,
-        match=r"saved_eval_scores is a (int|list|ndarray); give \{layer: \{ratio: score\}\}, a DataFrame, or",
+        match=r"saved_eval_scores is (an int|a list|an ndarray); give \{layer: \{ratio: score\}\}, a DataFrame, or",
     ):
         known(saved)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from onnx import TensorProto, helper
 
 from aimet_hooks.adapters.onnx_graph.example import as_declared
-from aimet_hooks.errors import UsageError, nearest
+from aimet_hooks.errors import UsageError, kind_of, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,8 +82,7 @@ def _batches(inputs: Any) -> Iterable[Any]:
     if isinstance(inputs, Iterable) and not isinstance(inputs, (str, bytes)):
         return inputs
     raise UsageError(
-        f"inputs is a {type(inputs).__name__}; give an array, a tuple of arrays, a dict by input name, "
-        "or an iterable of these"
+        f"inputs is {kind_of(inputs)}; give an array, a tuple of arrays, a dict by input name, or an iterable of these"
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import onnxruntime
 
 from aimet_hooks.adapters.onnx_graph import session_options
-from aimet_hooks.errors import ModelError, UsageError, nearest
+from aimet_hooks.errors import ModelError, UsageError, kind_of, nearest
 
 if TYPE_CHECKING:
     import onnx
@@ -24,7 +24,7 @@ def check(settings: SessionSettings) -> None:
     """
     if settings.options is not None and not isinstance(settings.options, onnxruntime.SessionOptions):
         raise UsageError(
-            f"session_options is a {type(settings.options).__name__}; give an onnxruntime.SessionOptions, as "
+            f"session_options is {kind_of(settings.options)}; give an onnxruntime.SessionOptions, as "
             "options = onnxruntime.SessionOptions(); options.intra_op_num_threads = 4"
         )
     if isinstance(settings.providers, str):

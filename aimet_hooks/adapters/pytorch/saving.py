@@ -15,7 +15,7 @@ from aimet_hooks import bounded_json, regular_file
 from aimet_hooks.adapters.pytorch import replacement
 from aimet_hooks.adapters.pytorch.tree import slots, unwrapped
 from aimet_hooks.adapters.pytorch.weights import REPLACEABLE, is_parameter, plain
-from aimet_hooks.errors import RecordingError, ResultsDirError, UsageError, nearest
+from aimet_hooks.errors import RecordingError, ResultsDirError, UsageError, kind_of, nearest
 from aimet_hooks.factorization import Split
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def load(model: nn.Module, directory: Path, weights: Path | None) -> nn.Module:
     A model that does not fit is left as it was, but for weights that were loaded before that showed.
     """
     if not isinstance(model, nn.Module):
-        raise UsageError(f"fresh_model is a {type(model).__name__}; give a torch.nn.Module of the original class")
+        raise UsageError(f"fresh_model is {kind_of(model)}; give a torch.nn.Module of the original class")
     root = unwrapped(model)
     if any(parameter.is_meta for parameter in root.parameters()):
         raise UsageError("fresh_model is on the meta device; give it memory with fresh_model.to_empty(device='cpu')")

@@ -269,7 +269,7 @@ def test_sessions_are_made_as_the_user_wants() -> None:
         ({"X": array(2, 4)}, "batch 0 of inputs has 'X', which is no input of the model; "),
         ({}, "batch 0 of inputs lacks input 'x' of the model"),
         ([], "inputs has no batch; give at least one"),
-        (None, "inputs is a NoneType; give an array, a tuple of arrays"),
+        (None, "inputs is None; give an array, a tuple of arrays"),
     ],
 )
 def test_inputs_that_do_not_fit_are_named(inputs: Any, message: str) -> None:
@@ -283,7 +283,7 @@ def test_other_mistakes_are_named() -> None:
         analyze_activations(chain(), x, tensors=["rr"])
     with pytest.raises(UnknownNameError, match="tensors has 'w'"):
         analyze_activations(chain(), x, tensors="w")
-    with pytest.raises(UsageError, match="tensors holds a int; give names of tensors"):
+    with pytest.raises(UsageError, match="tensors holds an int; give names of tensors"):
         analyze_activations(chain(), x, tensors=[1])  # type: ignore[list-item]
     with pytest.raises(UsageError, match="bins is 0; give a whole number of bins from 1 to 8192"):
         analyze_activations(chain(), x, bins=0)

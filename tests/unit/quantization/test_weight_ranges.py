@@ -124,7 +124,7 @@ def test_layers_are_chosen_by_name_or_pattern() -> None:
     assert set(analyze_weight_ranges(model, layers=["w*", "fc"]).index.unique("layer")) == {"wide", "fc"}
     with pytest.raises(UnknownNameError, match="layers has 'wied', which is no layer with weights; the nearest are 'w"):
         analyze_weight_ranges(model, layers=["wied"])
-    with pytest.raises(UsageError, match="layers holds a int"):
+    with pytest.raises(UsageError, match="layers holds an int"):
         analyze_weight_ranges(model, layers=[3])  # type: ignore[list-item]
 
 
