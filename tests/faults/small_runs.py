@@ -114,15 +114,12 @@ def network() -> nn.Module:
     )
 
 
-def compress(framework: Framework, evaluate: Any, **arguments: Any) -> CompressionResult:
+def compress(framework: Framework, evaluate: Any, *, model: Any = None, **arguments: Any) -> CompressionResult:
     """A run of a small model, with tables and nothing else unless asked for."""
-    given = {"plugins": ["file"], "console": "off", **arguments}
+    given: dict[str, Any] = {"plugins": ["file"], "console": "off", **arguments}
     if framework == "torch":
-        selection = GreedySelection(0.6, num_comp_ratio_candidates=8)
-        return compress_model(
-            **{"model": network(), "input_shape": (1, 3, 8, 8), "selection": selection, **given},
-            eval_callback=evaluate,
-        )
+        given.setdefault("selection", GreedySelection(0.6, num_comp_ratio_candidates=8))
+        return compress_model(network() if model is None else model, evaluate, input_shape=(1, 3, 8, 8), **given)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return compress_model(
