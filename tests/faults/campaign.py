@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aimet_hooks import event_log
+from aimet_hooks import event_log, verify_log
 from aimet_hooks.events import (
     BaselineScored,
     EvalScored,
@@ -240,6 +240,7 @@ def fight(undisturbed: Undisturbed, seed: int, directory: Path) -> Campaign:
         assert tried.code == -signal.SIGKILL
         campaign.kills.append(Kill(tried.stage, lost))
     events = logged(directory / "run")
+    assert verify_log(directory / "run").is_whole
     assert isinstance(events[-1], RunFinished)
     assert table(events) == undisturbed.table
     assert known(events) == set(undisturbed.cells.values())

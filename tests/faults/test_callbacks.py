@@ -61,7 +61,7 @@ def raising(error: BaseException) -> Callable[[float], NoReturn]:
         (lambda score: torch.tensor(math.nan), "the score is nan"),
         (lambda score: None, "eval_callback returned None; is a `return` missing?"),
         (lambda score: torch.ones(3), "eval_callback returned a Tensor of shape (3,)"),
-        (lambda score: np.ones((1, 2)), "eval_callback returned a ndarray of shape (1, 2)"),
+        (lambda score: np.ones((1, 2)), "eval_callback returned an ndarray of shape (1, 2)"),
         (lambda score: "0.5", "eval_callback returned a str ('0.5')"),
         (lambda score: True, "eval_callback returned a bool ('True')"),
     ],

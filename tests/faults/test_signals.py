@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aimet_hooks import demo
+from aimet_hooks import demo, verify_log
 from aimet_hooks.event_log import FILE_NAME
 from aimet_hooks.events import EvalScored, Event, RunFailed, RunFinished, RunStarted
 from tests.faults.attempts import Attempt, assert_unlocked
@@ -61,6 +61,7 @@ def test_ctrl_c_gives_the_model_back_and_the_run_goes_on_as_if_it_had_not_been(
         code = attempt.exit_code() or 0
         assert code in (0, 130), attempt.said
         assert "failed in on_" not in attempt.said
+    assert verify_log(run).is_whole
     assert_whole(logged(run), "KeyboardInterrupt")
     assert table(logged(run)) == undisturbed.table
     assert results(run) == undisturbed.files
@@ -94,6 +95,7 @@ def test_command_that_is_ended_has_its_exit_code_and_goes_on_with_resume(
             assert attempt.said.splitlines()[-1] == f"aimet-hooks: {word}"
     assert Attempt(command, *line, output=output).exit_code() == 0
     assert model.exists()
+    assert verify_log(run).is_whole
     assert_whole(logged(run), error)
 
 

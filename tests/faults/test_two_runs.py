@@ -32,10 +32,10 @@ class Meeting:
 def test_runs_of_two_models_in_two_threads_give_what_each_gives_alone(tmp_path: Path) -> None:
     meeting = Meeting()
 
-    def run(name: str) -> None:
-        compress("torch", meeting, model=network(), results_dir=tmp_path / name)
+    def run(name: str, model: Any) -> None:
+        compress("torch", meeting, model=model, results_dir=tmp_path / name)
 
-    threads = [threading.Thread(target=run, args=(name,)) for name in ("first", "second")]
+    threads = [threading.Thread(target=run, args=(name, network())) for name in ("first", "second")]
     for thread in threads:
         thread.start()
     for thread in threads:
