@@ -18,8 +18,8 @@ it has the worst grade."""
 
 LABELS = ("≈0", ".1", ".5", "1", "2", "5", "10", ">10")
 
-
 WIDEST_CELL = 6
+"""Characters without the sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,14 @@ class ScoreScale:
         return 100 * (score - (self.baseline or 0.0)) / self.point
 
     def cell_text(self, score: float) -> str:
-        """As ``text``, but never wider than a cell: with four digits where that is longer than six characters."""
+        """As ``text``, but with two digits at least, and as many as fit into a cell where that is wider."""
         text = self.text(score)
-        return text if len(text) <= WIDEST_CELL else f"{score:.{2 if 'e' in text else 4}g}"
+        exact = [text] if score == 0 or len(text.lstrip("-0.")) > 1 else []
+        for shorter in (*exact, *(f"{score:.{digits}g}" for digits in (4, 3, 2))):
+            if len(shorter.removeprefix("-")) <= WIDEST_CELL and "e" not in shorter:
+                return shorter
+        digits, power = f"{score:.1e}".split("e")
+        return f"{digits}e{int(power)}"
 
     def short_text(self, score: float) -> str:
         """A score to the tenth of a point without a leading zero, for the cells of the panel."""

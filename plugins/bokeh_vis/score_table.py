@@ -190,9 +190,10 @@ class ScoreTable:
             return tables.cell(None, f"failed{marks}", "failed", why)
         grade = self._scale.grade(found.score)
         look = "plain" if grade is None else f"g{grade}"
-        title = _title(found)
-        value = self._scale.hundredths(found.score)
-        return tables.cell(value, look + marks, self._scale.cell_text(found.score), title)
+        text = self._scale.cell_text(found.score)
+        whole = "" if text == self._scale.text(found.score) else f"{found.score:.6g}"
+        title = " · ".join(part for part in (whole, _title(found)) if part)
+        return tables.cell(self._scale.hundredths(found.score), look + marks, text, title)
 
     @staticmethod
     def _cost(run: RunState, layer: str) -> float | None:

@@ -24,7 +24,7 @@ CARD, SOURCE, TABLE, HEADING = "skipped_layers", "skipped", "skipped_table", "sk
 FIELDS = ("layer", "kind", "share", "share_bar", "reason")
 ROWS_SEEN = 14
 SHARE_COLUMN = 1
-LAYER = '<span class="name" title="<%- value %> (<%- kind %>)"><bdi><%- value %></bdi></span>'
+LAYER = tables.name_template("<%- value %> (<%- kind %>)")
 
 
 def build(sheet: InlineStyleSheet) -> Column:

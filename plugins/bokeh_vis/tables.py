@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from bokeh.document import Document
     from bokeh.models import ColumnDataSource, InlineStyleSheet
 
-NAME = '<span class="name" title="<%- value %>"><bdi><%- value %></bdi></span>'
 TEXT = '<span title="<%- value %>"><%- value %></span>'
 NUMBER = '<span class="right"><%- value %></span>'
 CELL = (
@@ -34,6 +33,23 @@ def bar(field: str) -> str:
     return f'<i style="width: <%- Number({field}) %>%"></i>'
 
 
+def name_template(title: str) -> str:
+    """A name, of which the middle is left out where a column is too narrow: names of layers differ at either end.
+
+    Args:
+        title: A template of what is shown on hover.
+    """
+    halves = (
+        "<% const letters = [...value], half = letters.length > 20 ? Math.ceil(letters.length / 2) : letters.length %>"
+    )
+    first, last = ("<%- letters.slice(0, half).join('') %>", "<%- letters.slice(half).join('') %>")
+    return (
+        f'{halves}<span class="name" title="{title}"><span><bdi>{first}</bdi></span>'
+        f'<span class="end"><bdi>{last}</bdi></span></span>'
+    )
+
+
+NAME = name_template("<%- value %>")
 SHARE = (
     f'<div class="share" title="<%- value.toFixed(3) %> %">{bar("share_bar")}'
     "<b><%- value > 0 && value < 0.1 ? value.toPrecision(1) : value.toFixed(1) %> %</b></div>"

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from bokeh_vis.parts import Parts
 
 CARD, SOURCE, TABLE, HEADING = "weight_bits", "weight_bits_rows", "weight_bits_table", "weight_bits_heading"
-SQNR_COLUMN = 7
+SQNR_COLUMN, SQNR_WIDTH = 7, 48
+"""Its place, and pixels a bit width."""
+SENTENCES = 160, 500
+"""Pixels of what is said of a layer, with many bit widths and with none: it stands above the table, too."""
+FITTING = 7
+"""Bit widths that fit beside the other columns; with more of them the table scrolls."""
 ROWS_SEEN, MOST_PROBLEMS = 14, 8
 FIELDS = (
     *("number", "layer", "weights", "weights_text", "bits", "bits_bar", "bits_each", "widest", "zeroed"),
@@ -46,14 +51,14 @@ def build(sheet: InlineStyleSheet) -> Column:
         ColumnDataSource(name=SOURCE, data=empty),
         [
             tables.column("number", "#", 34, tables.NUMBER),
-            tables.column("layer", "layer", 170, tables.NAME),
+            tables.column("layer", "layer", 190, tables.NAME),
             tables.column("weights", "weights", 76, COUNT),
             tables.column("bits", "effective bits", 110, BITS),
             tables.column("bits_each", "per channel", 90, PLAIN_BITS),
             tables.column("widest", "widest channel", 120),
             tables.column("zeroed", "to zero", 64, PERCENT),
-            tables.column("sqnr", "SQNR", 176),
-            tables.column("what", "cause and remedy", 460),
+            tables.column("sqnr", "SQNR, dB", SQNR_WIDTH),
+            tables.column("what", "cause and remedy", SENTENCES[1]),
         ],
         sheet,
     )
@@ -93,10 +98,14 @@ class WeightBits:
         found = run.weight_ranges
         self._card.visible = self._table.visible = found is not None
         rows = [] if found is None else list(_rows(found, run))
-        bitwidths = list(dict.fromkeys(bits for row in run.output_sqnr.values() for bits in row))
+        bitwidths = _bitwidths(run)
         noise = self._table.columns[SQNR_COLUMN]
         noise.visible = bool(bitwidths)
-        noise.title = f"SQNR, dB, at {markup.escaped(clean(wording.listed(bitwidths)))} bits" if bitwidths else "SQNR"
+        noise.width = SQNR_WIDTH * max(2, len(bitwidths))
+        self._table.columns[-1].width = max(SENTENCES[0], SENTENCES[1] - noise.width)
+        fits = len(bitwidths) <= FITTING
+        self._table.autosize_mode = "force_fit" if fits else "none"
+        self._table.frozen_columns = None if fits else 2
         self._source.data = {field: [row[field] for row in rows] for field in FIELDS}
         self._table.height = tables.height(len(rows), ROWS_SEEN)
         self._heading.text = "" if found is None else _words(found, run)
@@ -133,6 +142,11 @@ def _row(
     }
 
 
+def _bitwidths(run: RunState) -> list[str]:
+    """At which the SQNR of outputs is known."""
+    return list(dict.fromkeys(bits for row in run.output_sqnr.values() for bits in row))
+
+
 def _decibels(row: Mapping[str, float | None]) -> str:
     return " · ".join("-" if value is None else f"{value:.1f}" for value in row.values())
 
@@ -152,7 +166,10 @@ def _words(found: WeightRangesAnalyzed, run: RunState) -> str:
         "Effective bits: what three quarters of the channels keep at least with one scale for the layer; per channel: "
         "with one for each. Widest channel: its number, and how many times the median range it has. To zero: weights "
         "that become it."
-    ) + (" SQNR: of what it gives for the example inputs with its weights quantized." if run.output_sqnr else "")
+    )
+    if run.output_sqnr:
+        columns = markup.escaped(clean(wording.listed(_bitwidths(run))))
+        explained += f" SQNR: of what it gives for the example inputs with its weights quantized to {columns} bits."
     sentences = "".join(
         f"<p><b>{markup.layer(str(problem.get('layer')))}</b>: {markup.escaped(' '.join(_sentences(problem)))}</p>"
         for problem in found.problems[:MOST_PROBLEMS]

@@ -386,7 +386,7 @@ def test_quantization_with_inputs_alone_tells_the_noise_of_every_layer(
     printed = capsys.readouterr().out
     assert "SQNR (dB) of what each layer gives for the inputs with its weights quantized, the lowest first" in printed
     assert "Scores" not in printed
-    assert "SQNR, dB, at 2 and 8 bits" in (folder / "page.html").read_text()
+    assert "with its weights quantized to 2 and 8 bits" in (folder / "page.html").read_text()
 
 
 def test_quantization_of_no_layer_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:

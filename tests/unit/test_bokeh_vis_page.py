@@ -418,10 +418,10 @@ def test_noise_without_scores_is_beside_the_weights() -> None:
 
     page = drawn(output_noise_run())
     assert shown(page)["weight_bits_rows"]["sqnr"] == ["23.0 · 47.0", "24.0 · 48.0"]
-    assert "SQNR: of what it gives for the example inputs" in shown(page)["weight_bits_heading"]
+    assert "example inputs with its weights quantized to 4 and 8 bits" in shown(page)["weight_bits_heading"]
     assert not visible(page, "table")
-    assert "SQNR, dB, at 4 and 8 bits" in titles(page)
-    assert "SQNR" not in titles(drawn(weight_ranges_run()))
+    assert "SQNR, dB" in titles(page)
+    assert "SQNR, dB" not in titles(drawn(weight_ranges_run()))
 
 
 def test_an_analysis_that_skips_nothing_has_no_card_for_it() -> None:

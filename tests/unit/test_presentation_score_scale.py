@@ -91,6 +91,26 @@ def test_scores_have_the_digits_that_matter(baseline: float, score: float, text:
     assert (scale.text(score), scale.short_text(score)) == (text, short)
 
 
+@pytest.mark.parametrize(
+    ("baseline", "score", "text"),
+    [
+        (0.9, 0.8688, "0.8688"),
+        (0.9, 0.0, "0.0000"),
+        (76.12, 71.5, "71.50"),
+        (76.12, -12.345678, "-12.35"),
+        (-0.1, -0.0016, "-0.0016"),
+        (-1e-5, -0.0002414, "-2.4e-4"),
+        (-1e-5, -0.0001619, "-1.6e-4"),
+        (-1e-5, -3e-5, "-3.0e-5"),
+        (1e15, 1.2345e15, "1.2e15"),
+    ],
+)
+def test_scores_of_cells_fit_and_have_two_digits_at_least(baseline: float, score: float, text: str) -> None:
+    assert (
+        ScoreScale(baseline, point_of(baseline, higher_is_better=True), higher_is_better=True).cell_text(score) == text
+    )
+
+
 def test_the_scale_of_a_recording_without_a_baseline_comes_from_its_end_or_its_scores() -> None:
     events = [event for event in whole_run() if event.name != "baseline_score"]
     assert ScoreScale.of(recorded(events)).baseline == 0.9

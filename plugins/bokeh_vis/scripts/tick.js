@@ -51,7 +51,7 @@ function rows_to_draw() {
 }
 
 function shortened(name) {
-  return name.length <= 34 ? name : `${name.slice(0, 16)}…${name.slice(-17)}`
+  return name.length <= 24 ? name : `${name.slice(0, 11)}…${name.slice(-12)}`
 }
 
 function label(name, row, others) { // the legend has one entry a label
