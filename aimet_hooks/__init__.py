@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from aimet_hooks.hookspecs import hookimpl
     from aimet_hooks.layer_options import LayerOptions
+    from aimet_hooks.log_verification import LogReport, verify_log
     from aimet_hooks.merging import Merged, merge_runs
     from aimet_hooks.planning import plan
     from aimet_hooks.quantization import (
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         visualize_relative_weight_ranges_to_identify_problematic_layers,
         visualize_weight_ranges,
     )
+    from aimet_hooks.replaying import replay
     from aimet_hooks.result import CompressionResult, load_compressed
     from aimet_hooks.saved_run import SavedRun, SavedSelection, load_run
     from aimet_hooks.schemes import SpatialSvd, WeightSvd
@@ -72,11 +74,14 @@ _HOMES = {
     "visualize_changes_after_optimization": "quantization",
     "visualize_relative_weight_ranges_to_identify_problematic_layers": "quantization",
     "visualize_weight_ranges": "quantization",
+    "replay": "replaying",
     "CompressionResult": "result",
     "load_compressed": "result",
     "SavedRun": "saved_run",
     "SavedSelection": "saved_run",
     "load_run": "saved_run",
+    "LogReport": "log_verification",
+    "verify_log": "log_verification",
     "Merged": "merging",
     "merge_runs": "merging",
     "SpatialSvd": "schemes",
@@ -108,6 +113,7 @@ __all__ = [
     "GreedySelection",
     "KnapsackSelection",
     "LayerOptions",
+    "LogReport",
     "ManualSelection",
     "Merged",
     "MissingExtraError",
@@ -136,8 +142,10 @@ __all__ = [
     "load_run",
     "merge_runs",
     "plan",
+    "replay",
     "start_bokeh_server_session",
     "summarize_weight_ranges",
+    "verify_log",
     "visualize_changes_after_optimization",
     "visualize_relative_weight_ranges_to_identify_problematic_layers",
     "visualize_weight_ranges",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING
 
+from aimet_hooks import interrupts
+from aimet_hooks.events import ENDINGS
 from aimet_hooks.run_state import RunState
 
 if TYPE_CHECKING:
@@ -41,11 +44,13 @@ class Announcer:
 
     def announce(self, event: Event) -> None:
         """Place, log, apply, call the hooks; when this returns, a durable event is on the disk."""
-        self._last_seq += event.logged
-        placed = event.placed(run_id=self.run_id, seq=self._last_seq, time=self._clock())
-        if event.logged and self._log is not None:
-            self._log.append(placed)
-        self.state.apply(placed)
+        # the log and the state have the same end: an interrupt between the two would add another
+        with interrupts.deferred() if isinstance(event, ENDINGS) else contextlib.nullcontext():
+            self._last_seq += event.logged
+            placed = event.placed(run_id=self.run_id, seq=self._last_seq, time=self._clock())
+            if event.logged and self._log is not None:
+                self._log.append(placed)
+            self.state.apply(placed)
         self._hooks.call(placed, self.state)
 
     def note(self, text: str) -> None:

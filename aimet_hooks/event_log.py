@@ -18,7 +18,7 @@ from aimet_hooks import bounded_json, events
 from aimet_hooks.errors import RecordingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from aimet_hooks.events import Event
@@ -62,10 +62,29 @@ def from_line(line: str) -> Event:
         NewerVersionError: If it is of a newer schema, or of a kind that this version does not know.
         ValueError: If the line is damaged, or its fields are not those of the event.
     """
+    return from_fields(fields_of_line(line))
+
+
+def fields_of_line(line: str) -> dict[str, Any]:
+    """What a line holds, whatever version wrote it.
+
+    Raises:
+        ValueError: If the line is damaged.
+    """
     match = _CRC.fullmatch(line, max(0, len(line) - 20))
     if match is None or match[1] != _check(line[: match.start()]):
         raise ValueError("its check does not fit: the line is torn or was changed")
-    fields = bounded_json.decode(line)
+    fields: dict[str, Any] = bounded_json.decode(line)
+    return fields
+
+
+def from_fields(fields: Mapping[str, Any]) -> Event:
+    """The event of what a line holds.
+
+    Raises:
+        NewerVersionError: If it is of a newer schema, or of a kind that this version does not know.
+        ValueError: If the fields are not those of the event.
+    """
     schema, name = fields.get("schema"), fields.get("event")
     if type(schema) is not int or not 1 <= schema <= events.SCHEMA:
         raise NewerVersionError(
@@ -82,9 +101,18 @@ def parsed(line: bytes) -> Event:
     Raises:
         ValueError: As ``from_line``; also if the line is too long, or no UTF-8.
     """
+    return from_line(decoded(line))
+
+
+def decoded(line: bytes) -> str:
+    """The text of a line as it is in the file.
+
+    Raises:
+        ValueError: If it is too long, or no UTF-8.
+    """
     if len(line) > LONGEST_LINE:
         raise ValueError(f"it is longer than {LONGEST_LINE >> 20} MiB")
-    return from_line(line.decode("utf-8", "surrogatepass"))
+    return line.decode("utf-8", "surrogatepass")
 
 
 def _check(body: str) -> str:
@@ -107,20 +135,32 @@ def read(path: Path) -> Iterator[Event]:
     """
     reader = LineReader(path)
     found = False
+    for raw in lines(path):
+        event = reader.event_of(raw)
+        if event is not None:
+            found = True
+            yield event
+        if found:
+            reader.warn()
+    if not found:
+        why = f"; {reader.reason}" if reader.reason else ""
+        raise RecordingError(f"{path} holds no event{why}; give the events.jsonl of a run, or its results directory")
+
+
+def lines(path: Path) -> Iterator[bytes]:
+    """The lines of a log as they are; the last may lack its end. No more than a line is held in memory.
+
+    Raises:
+        RecordingError: If the file cannot be read.
+    """
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise RecordingError(f"cannot read {path}: it is no regular file")
         with path.open("rb") as file:
             for raw, _ in raw_lines(file):
-                event = reader.event_of(raw)
-                if event is not None:
-                    found = True
-                    yield event
+                yield raw
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from error
-    if not found:
-        why = f"; {reader.reasons.pop()}" if reader.reasons else ""
-        raise RecordingError(f"{path} holds no event{why}; give the events.jsonl of a run, or its results directory")
 
 
 def raw_lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
@@ -138,23 +178,25 @@ def raw_lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 
 class LineReader:
-    """Turns the lines of one log into events, and says what it leaves out; but for a last line that is torn.
+    """Turns the lines of one log into events, and tells what it leaves out; but for a last line that is torn.
 
     Args:
         path: The log, for messages.
 
     Attributes:
-        reasons: Why lines were left out.
+        reason: Why the latest line was left out, "" before there is one.
     """
 
     def __init__(self, path: Path) -> None:
-        self.reasons: set[str] = set()
+        self.reason = ""
         self._path = path
         self._number = 0
         self._left_out = 0
+        self._newer: set[str] = set()
+        self._untold: list[str] = []
 
     def event_of(self, raw: bytes) -> Event | None:
-        """The event of the next line, None where there is none or it cannot be read, which is said with its number."""
+        """The event of the next line, None where there is none or it cannot be read."""
         self._number += 1
         line = raw.rstrip(b"\r\n")
         if not line:
@@ -163,18 +205,26 @@ class LineReader:
             return parsed(line)
         except ValueError as error:
             if raw.endswith(b"\n"):
-                self._say_left_out(error)
+                self._leave_out(error)
             return None
 
-    def _say_left_out(self, error: Exception) -> None:
-        if str(error) in self.reasons and isinstance(error, NewerVersionError):
-            return
-        self.reasons.add(str(error))
+    def warn(self) -> None:
+        """Warn of the lines that were left out since the last call, with their numbers."""
+        for text in self._untold:
+            logger.warning("%s", text)
+        self._untold.clear()
+
+    def _leave_out(self, error: ValueError) -> None:
+        self.reason = str(error)
+        if isinstance(error, NewerVersionError):
+            if self.reason in self._newer:
+                return
+            self._newer.add(self.reason)
         self._left_out += 1
         if self._left_out <= MOST_SAID:
-            logger.warning("%s, line %d is left out: %s", self._path, self._number, error)
+            self._untold.append(f"{self._path}, line {self._number} is left out: {self.reason}")
         elif self._left_out == MOST_SAID + 1:
-            logger.warning("%s has more lines that cannot be read; aimet-hooks verify lists them", self._path)
+            self._untold.append(f"{self._path} has more lines that cannot be read; aimet-hooks verify lists them")
 
 
 def json_safe(value: Any) -> Any:

@@ -17,7 +17,8 @@ Every ``on_*`` hook may take ``event``, ``run``, both or neither: its signature 
 ``seq`` (number in its run, from 0) and ``time`` (seconds since the epoch) beside the fields that are listed below.
 ``run`` is the state of the run so far, to be read during the call on the thread of the call. All hooks are called in
 the process that called ``compress_model`` (or ``analyze_sensitivity``, whose runs have hooks of their own for their
-table), one after the other, so a hook that is slow delays the run.
+table), one after the other, so a hook that is slow delays the run. A run that is replayed from its log calls the same
+hooks with the same events, in the process that called ``replay``.
 """
 
 from __future__ import annotations
@@ -402,7 +403,8 @@ def on_run_failed(event: events.RunFailed, run: RunState) -> None:
     """The run ends without a result; all scores so far are in the event log.
 
     Fires when:
-        An exception ends the run after on_run_started, KeyboardInterrupt and SystemExit included.
+        An exception ends the run after on_run_started, KeyboardInterrupt and SystemExit included; or a run is replayed
+        whose end was not recorded, as it was killed.
     How often:
         Once, as the last event; a run ends with this, with on_run_finished or with on_analysis_finished.
     Thread:
@@ -445,4 +447,5 @@ def on_score_recorded(event: events.ScoreRecorded, run: RunState) -> None:
 
 def hook_names() -> frozenset[str]:
     """Names of all specifications of this module."""
-    return frozenset(name for name, value in globals().items() if hasattr(value, f"{PROJECT}_spec"))
+    names = tuple(globals())  # grows by itself: a warning that is raised here leaves its registry
+    return frozenset(name for name in names if hasattr(globals()[name], f"{PROJECT}_spec"))

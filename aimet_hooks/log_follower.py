@@ -38,7 +38,8 @@ class LogFollower:
 
         A line that is not complete is left until it is; one that cannot be read is left out with a warning.
         """
-        events = (self._reader.event_of(line) for line in self._new_lines(limit))
+        events = [self._reader.event_of(line) for line in self._new_lines(limit)]
+        self._reader.warn()
         return [event for event in events if event is not None]
 
     def _new_lines(self, limit: int) -> list[bytes]:

@@ -39,18 +39,26 @@ def take(file: int, path: Path) -> bool:
     """
     if sys.platform == "win32":
         return False
+    try:
+        if _is_held(file, fcntl.LOCK_EX):
+            raise in_use(path)
+    except OSError:
+        return False
+    return True
+
+
+def _is_held(file: int, kind: int) -> bool:
+    """Whether others have the lock of an open log, and not for a moment only; else it is ours, of the kind given."""
     patience = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > patience:
-                raise in_use(path) from None
+                return True
             time.sleep(PATIENCE_SECONDS / 20)
-        except OSError:
-            return False
         else:
-            return True
+            return False
 
 
 def refuse_in_use(path: Path) -> None:
@@ -59,8 +67,17 @@ def refuse_in_use(path: Path) -> None:
     Raises:
         ResultsDirError: Names the process.
     """
+    if is_in_use(path):
+        raise in_use(path)
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether a process of this host writes the log; False where that cannot be known."""
+    if sys.platform == "win32":
+        return False
     with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
-        take(file.fileno(), path)
+        return _is_held(file.fileno(), fcntl.LOCK_SH)  # shared: others may ask at the same time
+    return False
 
 
 def refuse_beating(path: Path, seconds: float = WATCH_SECONDS) -> None:

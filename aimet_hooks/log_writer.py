@@ -67,13 +67,13 @@ class EventLog:
 
     def append(self, event: Event) -> None:
         """Write an event; one that is durable and new is on the disk when this returns."""
+        if self._file is None:  # in a process that was forked off, where the lock may never be given back
+            return
         line = event_log.encoded(event_log.to_line(event)) + b"\n"
         if self._heart is None:  # not before: who else touches the log is watched for until then
             self._heart = threading.Thread(target=self._beat, name="aimet-hooks event log", daemon=True)
             self._heart.start()
         with self._lock:
-            if self._file is None:
-                return
             self._pending.append(line)
             # a score that was known before is in the file that it came from, and goes to the disk with the next new one
             self._sync_due |= event.durable and not getattr(event, "reused", False)
@@ -86,23 +86,24 @@ class EventLog:
         A log without any event is removed, so that the directory is free for the next attempt.
         """
         self._closing.set()
-        if self._heart is not None:
-            self._heart.join()
         if self._file is None:
             return
-        if self._pending:
-            self._write()
-        else:
-            self._look_after()
-        if self._pending:
-            logger.error("%s lacks the last %d events: the disk did not take them", self.path, len(self._pending))
-        elif not self._whole:
-            self.path.unlink(missing_ok=True)
-        os.close(self._file)
-        self._file = None
+        try:
+            if self._heart is not None:
+                self._heart.join()
+            if self._pending:
+                self._write()
+            else:
+                self._look_after()
+            if self._pending:
+                logger.error("%s lacks the last %d events: the disk did not take them", self.path, len(self._pending))
+            elif not self._whole:
+                self.path.unlink(missing_ok=True)
+        finally:
+            self.let_go()
 
-    def leave_to_parent(self) -> None:
-        """In a process that was forked off: let go of the log, which stays with the parent and ends with it."""
+    def let_go(self) -> None:
+        """Close the file as it is; in a process that was forked off this leaves the log to the parent."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -196,7 +197,7 @@ _open_logs: weakref.WeakSet[EventLog] = weakref.WeakSet()
 
 def _leave_logs_to_parent() -> None:
     for log in list(_open_logs):
-        log.leave_to_parent()
+        log.let_go()
 
 
 if hasattr(os, "register_at_fork"):

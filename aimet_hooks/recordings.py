@@ -34,8 +34,10 @@ SCORES_FILE = "eval_scores.json"
 RATIOS_FILE = "comp_ratios.json"
 TABLE_SCHEMA = 1
 """The version of ``eval_scores.json``."""
-MAX_CELLS = 50_000
-"""Layers times ratios of a table, which views show whole."""
+MAX_CELLS, MAX_RATIOS = 100_000, 1000
+"""Layers times ratios of a table, which views show whole, and ratios of it."""
+MAX_EVENTS = MAX_CELLS + 10_000
+"""Events of one run that are held at once."""
 
 
 def read(path: str | os.PathLike[str]) -> list[Event]:
@@ -48,16 +50,39 @@ def read(path: str | os.PathLike[str]) -> list[Event]:
     Raises:
         RecordingError: If it is none of these; the message names the file and what is wrong with it.
     """
+    latest: list[Event] = []
+    scored: list[Event] = []
+    for event in read_all(path):
+        if isinstance(event, RunStarted):
+            latest = []
+        told = latest if event.in_run else scored or latest  # what is added later belongs to what was read then
+        told.append(event)
+        if len(told) > MAX_EVENTS:
+            raise RecordingError(f"{path} holds a run of more than {MAX_EVENTS:,} events")
+        if isinstance(event, (EvalScored, SensitivityScored, RatiosSelected)):
+            scored = latest
+    return scored or latest
+
+
+def read_all(path: str | os.PathLike[str]) -> Iterator[Event]:
+    """The events of all runs of a recording, one after the other; of a log no more than a line is held in memory.
+
+    Args:
+        path: As for ``read``.
+
+    Raises:
+        RecordingError: As ``read``; of a log when it is read.
+    """
     path = Path(path)
     try:
         if path.is_dir():
-            return _read_directory(path)
+            return iter(_read_directory(path))
         if not path.exists():
             raise RecordingError(f"there is no file {str(path)!r}")
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from error
-    readers: Mapping[str, Callable[[Path], list[Event]]] = {
-        ".jsonl": _read_log,
+    readers: Mapping[str, Callable[[Path], Iterable[Event]]] = {
+        ".jsonl": event_log.read,
         ".json": _read_json,
         ".csv": lambda file: from_tables(table=_read_csv(file), name=file.stem),
         ".pkl": _read_pickle,
@@ -66,7 +91,7 @@ def read(path: str | os.PathLike[str]) -> list[Event]:
     suffix = path.suffix.lower()
     if suffix not in readers:
         raise RecordingError(f"{path} is no recording: give a results directory or a {', '.join(readers)} file")
-    return readers[suffix](path)
+    return iter(readers[suffix](path))
 
 
 def read_compression(path: str | os.PathLike[str]) -> list[Event]:
@@ -112,22 +137,9 @@ def comp_ratios(path: str | os.PathLike[str]) -> dict[str, float | None]:
     return dict(chosen[-1].comp_ratios)
 
 
-def _read_log(path: Path) -> list[Event]:
-    """The events of the last run of a log; of the last that has scores where later ones died before they had any."""
-    latest: list[Event] = []
-    scored: list[Event] = []
-    for event in event_log.read(path):
-        if isinstance(event, RunStarted):
-            latest = []
-        latest.append(event)
-        if isinstance(event, (EvalScored, SensitivityScored, RatiosSelected)):
-            scored = latest
-    return scored or latest
-
-
-def _read_directory(path: Path) -> list[Event]:
+def _read_directory(path: Path) -> Iterable[Event]:
     if (path / event_log.FILE_NAME).exists():
-        return _read_log(path / event_log.FILE_NAME)
+        return event_log.read(path / event_log.FILE_NAME)
     table, ratios, baseline = None, None, None
     if (path / SCORES_FILE).exists():
         table, baseline = _table_of(_load_json(path / SCORES_FILE), path / SCORES_FILE)
@@ -171,7 +183,8 @@ def _table_of(content: Any, path: Path) -> tuple[Table, float | None]:
     rows = content.get("scores") if isinstance(content, dict) else None
     if not isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows.values()):
         raise RecordingError(f'{path} has no table: "scores" must be {{layer: {{ratio: score or null}}}}')
-    _check_size(sum(map(len, rows.values())), path)  # a small pickle can hold one long row a million times
+    # a small pickle can hold one long row a million times
+    _check_size(len(rows), max(map(len, rows.values()), default=0), path)
     schema = content.get("schema", TABLE_SCHEMA)
     if schema != TABLE_SCHEMA:
         raise RecordingError(
@@ -182,7 +195,7 @@ def _table_of(content: Any, path: Path) -> tuple[Table, float | None]:
         ratios = _unique((_ratio(ratio, path, layer) for ratio in row), path, layer)
         values = [_number(score, path, layer) for score in row.values()]
         table[_layer(layer, path)] = dict(zip(ratios, values, strict=True))
-    _check_size(len(table) * len({ratio for row in table.values() for ratio in row}), path)
+    _check_size(len(table), len({ratio for row in table.values() for ratio in row}), path)
     return table, _number(content.get("baseline"), path, "baseline")
 
 
@@ -269,12 +282,14 @@ def _table_in(lines: Iterator[tuple[int, list[str]]], path: Path) -> Table:
         if layer in table:
             raise RecordingError(f"{path}, line {number}: layer {_shown(layer)} is there twice")
         table[layer] = {ratio: _number(cell, path, layer) for ratio, cell in zip(ratios, cells, strict=True)}
-        _check_size(len(table) * len(ratios), path)
+        _check_size(len(table), len(ratios), path)
     return table
 
 
-def _check_size(cells: int, path: Path) -> None:
-    if cells > MAX_CELLS:
+def _check_size(layers: int, ratios: int, path: Path) -> None:
+    if ratios > MAX_RATIOS:
+        raise RecordingError(f"{path} holds more than {MAX_RATIOS:,} ratios")
+    if layers * ratios > MAX_CELLS:
         raise RecordingError(f"{path} holds more than {MAX_CELLS:,} scores")
 
 

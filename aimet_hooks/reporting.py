@@ -78,6 +78,29 @@ class Reporting:
                 raise UnknownNameError(f"plugin_options has {name!r}, which is no plugin{nearest(name, sorted(known))}")
         return chosen
 
+    def hooks(self, chosen: Sequence[tuple[str, object]]) -> Hooks:
+        """The reporters of the run, made anew; its name is known."""
+        settings = {
+            name: RunSettings(
+                visualization_url=self.visualization_url,
+                results_dir=self.results_dir,
+                run_name=self.run_name or "",
+                console=self.console,
+                plugin_options=ReadOnlyDict(self.plugin_options.get(name, {})),
+            )
+            for name, _ in chosen
+        }
+        return Hooks(chosen, settings)
+
+    def note_on_page(self, chosen: Sequence[tuple[str, object]]) -> str:
+        """Why there will be no live page although one is asked for; "" where all is well."""
+        if self.visualization_url is None or "bokeh" in dict(chosen):
+            return ""
+        return (
+            f"visualization_url is {self.visualization_url!r} but the plugin 'bokeh' is not loaded: "
+            "there will be no live page; the run goes on without it"
+        )
+
 
 def check(
     *,
@@ -161,22 +184,9 @@ def opened(
             if earlier.interrupted and (earlier.interrupted_elsewhere or not log.is_locked):
                 log_lock.refuse_beating(log.path)
             earlier.refuse_other(started)
-        settings = {
-            name: RunSettings(
-                visualization_url=reporting.visualization_url,
-                results_dir=directory,
-                run_name=started.run_name,
-                console=reporting.console,
-                plugin_options=ReadOnlyDict(reporting.plugin_options.get(name, {})),
-            )
-            for name, _ in chosen
-        }
-        announcer = Announcer(new_run_id(), Hooks(chosen, settings), log)
-        if reporting.visualization_url is not None and "bokeh" not in dict(chosen):
-            announcer.note(
-                f"visualization_url is {reporting.visualization_url!r} but the plugin 'bokeh' is not loaded: "
-                "there will be no live page; the run goes on without it"
-            )
+        announcer = Announcer(new_run_id(), reporting.hooks(chosen), log)
+        if note := reporting.note_on_page(chosen):
+            announcer.note(note)
         yield announcer, earlier
 
 

@@ -1,6 +1,7 @@
 """Make the recordings in ``tests/golden``, which this and every later version must read.
 
-Run it once for a version of the schema, and commit what it writes::
+Run it when there is a recording of a new kind, and commit what it writes; a file that is there already stays what an
+older version wrote::
 
     python scripts/make_golden_files.py tests/golden
 
@@ -25,7 +26,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from aimet_hooks import GreedySelection, analyze_sensitivity, compress_model, demo, event_log, load_run
+from aimet_hooks import GreedySelection, analyze_sensitivity, compress_model, demo, event_log, load_run, merge_runs
 from aimet_hooks.errors import EvaluationError
 from aimet_hooks.events import BaselineScored, EvalScored, Event, ModelProbed, RunStarted, SensitivityScored
 from aimet_hooks.log_writer import EventLog
@@ -52,12 +53,15 @@ PROVENANCE = {
 REUSED = {"block3.expand": {0.2: 0.9875}}
 
 
-def evaluation(failing: range) -> Callable[[Any], dict[str, float]]:
-    """The accuracy of the demo network with another number beside it; fails at some of its calls."""
+def evaluation(failing: range, interrupted: int | None = None) -> Callable[[Any], dict[str, float]]:
+    """The accuracy of the demo network with another number beside it; fails at some of its calls, or is interrupted."""
     accuracy, calls = demo.accuracy(), iter(range(1000))
 
     def evaluate(session: Any) -> dict[str, float]:
-        if next(calls) in failing:
+        call = next(calls)
+        if call == interrupted:
+            raise KeyboardInterrupt
+        if call in failing:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         score = accuracy(session)
         return {"score": score, "error_rate": 1 - score}
@@ -69,21 +73,27 @@ TARGET = GreedySelection(target_comp_ratio=0.9925, num_comp_ratio_candidates=5, 
 DROP = GreedySelection(max_drop=0.003, num_comp_ratio_candidates=5)
 
 
-def run(directory: Path, failing: range, selection: GreedySelection = TARGET) -> None:
+def run(
+    directory: Path,
+    evaluate: Callable[[Any], dict[str, float]],
+    selection: GreedySelection = TARGET,
+    **options: Any,
+) -> None:
     """Compress the demo network for real; the file plugin writes its tables."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    with contextlib.suppress(EvaluationError):
+    session_options = onnxruntime.SessionOptions()
+    session_options.intra_op_num_threads = 1
+    with contextlib.suppress(EvaluationError, KeyboardInterrupt):
         compress_model(
             demo.model_path(),
-            evaluation(failing),
+            evaluate,
             layers_to_ignore=("head", "stem", "block1.*", "block2.*"),
             selection=selection,
             results_dir=directory,
             run_name="digits",
             plugins=["file"],
             console="off",
-            session_options=options,
+            session_options=session_options,
+            **options,
         )
 
 
@@ -111,9 +121,15 @@ def analyze(directory: Path, failing: range) -> None:
     )
 
 
-def fixed(event: Event) -> Event:
-    """The event without anything that differs from run to run."""
-    event = event.placed(run_id="20260101-000000-0a1b2c3d", seq=event.seq, time=BEGIN + event.seq / 4)
+def fixed(event: Event, number: int) -> Event:
+    """The event without anything that differs from one making to the next.
+
+    Args:
+        event: Of a real run.
+        number: Which run of its log that is, from 0; each begins a minute after the one before.
+    """
+    run_id = f"20260101-00{number:02d}00-0a1b2c3d"
+    event = event.placed(run_id=run_id, seq=event.seq, time=BEGIN + 60 * number + event.seq / 4)
     if isinstance(event, RunStarted):
         settings = {**event.settings, "results_dir": "runs/digits"}
         return replace(event, settings=settings, provenance=PROVENANCE)
@@ -125,10 +141,12 @@ def fixed(event: Event) -> Event:
 
 
 def write_log(source: Path, target: Path) -> None:
-    """The log of a run with fixed times and names."""
+    """The log of one or more runs with fixed times and names."""
+    number = -1
     with tempfile.TemporaryDirectory() as scratch, contextlib.closing(EventLog(Path(scratch))) as log:
-        for event in event_log.read(source):
-            log.append(fixed(event))
+        for event in event_log.read(source / event_log.FILE_NAME):
+            number += isinstance(event, RunStarted)
+            log.append(fixed(event, number))
         shutil.copyfile(log.path, target)
 
 
@@ -154,27 +172,47 @@ def write_pickles(tables: Path, target: Path) -> None:
     )
 
 
+def make(target: Path, scratch: Path) -> None:
+    """Write every golden file to a directory.
+
+    Args:
+        target: The directory.
+        scratch: For the runs.
+    """
+    finished, failed, measured, resumed = (scratch / name for name in ("finished", "failed", "measured", "resumed"))
+    run(finished, evaluation(failing=range(4, 5)))
+    run(failed, evaluation(failing=range(3, 1000)))
+    run(measured, evaluation(failing=range(0)), selection=DROP)
+    load_run(measured).record_score("fine-tuned", 0.9986)
+    run(resumed, evaluation(failing=range(4, 5), interrupted=7))
+    run(resumed, evaluation(failing=range(0)), resume=True)
+    shards, merged, analyzed = [scratch / "shard1", scratch / "shard2"], scratch / "merged", scratch / "analyzed"
+    for number, shard in enumerate(shards, start=1):
+        run(shard, evaluation(failing=range(0)), shard=(number, 2))
+    merge_runs(shards, merged, plugins=[], console="off")
+    analyze(analyzed, failing=range(4, 5))
+    write_log(finished, target / "events-v1.jsonl")
+    write_log(failed, target / "events-v1-failed.jsonl")
+    write_log(measured, target / "events-v1-max-drop.jsonl")
+    write_log(resumed, target / "events-v1-resumed.jsonl")
+    write_log(merged, target / "events-v1-merged.jsonl")
+    write_log(analyzed, target / "events-v1-quantization.jsonl")
+    for name in ("eval_scores.json", "eval_scores.csv", "comp_ratios.json"):
+        shutil.copyfile(finished / name, target / name)
+    write_pickles(finished, target)
+
+
 def main() -> None:
-    """Write every golden file to the directory that is given."""
+    """Write the golden files that are missing in the directory that is given."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("directory", type=Path)
-    target = parser.parse_args().directory
-    target.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        finished, failed, measured = Path(scratch, "finished"), Path(scratch, "failed"), Path(scratch, "measured")
-        run(finished, failing=range(4, 5))
-        run(failed, failing=range(3, 1000))
-        run(measured, failing=range(0), selection=DROP)
-        load_run(measured).record_score("fine-tuned", 0.9986)
-        write_log(measured / "events.jsonl", target / "events-v1-max-drop.jsonl")
-        write_log(finished / "events.jsonl", target / "events-v1.jsonl")
-        write_log(failed / "events.jsonl", target / "events-v1-failed.jsonl")
-        for name in ("eval_scores.json", "eval_scores.csv", "comp_ratios.json"):
-            shutil.copyfile(finished / name, target / name)
-        analyzed = Path(scratch, "analyzed")
-        analyze(analyzed, failing=range(4, 5))
-        write_log(analyzed / "events.jsonl", target / "events-v1-quantization.jsonl")
-        write_pickles(finished, target)
+    directory = parser.parse_args().directory
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as made, tempfile.TemporaryDirectory() as scratch:
+        make(Path(made), Path(scratch))
+        for path in Path(made).iterdir():
+            if not (directory / path.name).exists():
+                shutil.copyfile(path, directory / path.name)
 
 
 if __name__ == "__main__":

@@ -23,14 +23,3 @@ class Channels:
     output_axis: int | None
     input_axis: int | None
     spatial: int = 0
-
-    @property
-    def can_be_pooled(self) -> bool:
-        """Whether pooling and flattening keep the channels apart, as they do behind the second axis."""
-        return self.output_axis == 1 and self.spatial > 0
-
-    def fits(self, following: Channels, *, flattened: bool) -> bool:
-        """Whether the input channels of what follows are these output channels, or blocks of them once flattened."""
-        if flattened:
-            return following.input_axis == -1 and following.inputs % self.outputs == 0
-        return following.input_axis == self.output_axis and following.inputs == self.outputs

@@ -4,27 +4,23 @@ Cross-layer equalization (Nagel et al. 2019, "Data-Free Quantization Through Wei
 divides an output channel by s > 0 and multiplies the next layer's input channel by s. The network computes the same if
 every operation f between them acts on each channel alone and f(s * x) = s * f(x). That holds for ReLU, LeakyReLU,
 PReLU, max and average pooling, and dropout in eval mode. It does not hold for batch norm, which subtracts a mean of its
-own (fold it into the layer first), for ReLU6, sigmoids and the like, nor where another branch reads the same channels
-or another place the same weight. What the next layer sums over has to be the very axis of the channels.
+own (but is gone once it is folded into the layer), for ReLU6, sigmoids and the like, nor where another branch reads
+the same channels or another place the same weight. What the next layer sums over has to be the very axis of the
+channels.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from aimet_hooks.adapters.effects import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from aimet_hooks.adapters.effects import Effect
     from aimet_hooks.adapters.stored_weights import StoredLayer
-
-Effect = Literal["elementwise", "pool", "flatten", "bias", "end", "unknown"]
-
-_ELEMENTWISE = frozenset({"relu", "leakyrelu", "prelu", "identity", "dropout", "contiguous"})
-_POOLS = frozenset(
-    {"maxpool", "avgpool", "averagepool", "adaptiveavgpool", "adaptivemaxpool", "globalaveragepool", "globalmaxpool"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,40 +30,35 @@ class Partner:
     Attributes:
         layer: Its name; None if none is known.
         reason: Why none is known, else empty.
+        fold_first: Name of the batch norm between them, which has to be folded into the first layer before; None if
+            there is none.
     """
 
     layer: str | None
     reason: str = ""
+    fold_first: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
     """Something that reads a value.
 
     Attributes:
         operation: What it is called in a message, as "MaxPool2d".
-        effect: What it does to channels and their scales.
-        result: The value that it makes.
+        effect: What it does to channels.
+        result: The value that it makes; None at the end of the model.
         layer: The layer that it is, None if it is none or does not multiply the value by its weight.
-        axes: Number of axes that it pools over; None if the value decides.
+        norm: Name of the batch norm that it is, None if it is none or cannot be folded.
     """
 
     operation: str
     effect: Effect
-    result: str
+    result: str | None
     layer: StoredLayer | None = None
-    axes: int | None = None
+    norm: str | None = None
 
 
 NOTHING_FOLLOWS = "no other layer follows"
-
-
-def effect_of(operation: str) -> Effect:
-    """What an operation does, from its name in any framework: "MaxPool2d", "max_pool2d" and "MaxPool" are one."""
-    plain = re.sub(r"_|\dd$", "", operation.lower())
-    if plain in _ELEMENTWISE:
-        return "elementwise"
-    return "pool" if plain in _POOLS else "unknown"
 
 
 def partner_of(layer: StoredLayer, result: str, readers: Callable[[str], Sequence[Reader]]) -> Partner:
@@ -76,41 +67,35 @@ def partner_of(layer: StoredLayer, result: str, readers: Callable[[str], Sequenc
     Args:
         layer: The layer.
         result: The value that it makes.
-        readers: What reads a value.
+        readers: What reads the numbers of a value.
     """
     if layer.unscalable is not None:
         return Partner(None, layer.unscalable)
-    if layer.channels.output_axis is None:
+    channels, value, folded = layer.channels, result, None
+    if channels.output_axis is None:
         return Partner(None, "what it gives is not in proportion to its weights: it adds or does something else too")
-    value, flattened = result, False
-    while True:
+    rank = channels.spatial + 2 if channels.spatial else None
+    place = Place(channels=channels.outputs, axis=channels.output_axis, rank=rank)
+    passed: set[str] = set()
+    while value not in passed:
+        passed.add(value)
         found = readers(value)
         if len(found) != 1:
             return Partner(None, _branches(found))
         reader = found[0]
         if reader.layer is not None:
-            return _fitting(layer, reader.layer, flattened=flattened)
-        if not _keeps_channels(reader, layer, flattened=flattened, directly=value == result):
-            return Partner(None, _obstacle(reader))
-        flattened |= reader.effect == "flatten"
-        value = reader.result
+            return _fitting(place, reader.layer, folded)
+        after = reader.effect(place)
+        if after is None or reader.result is None:
+            return Partner(None, _obstacle(reader, place))
+        value, place, folded = reader.result, after, reader.norm or folded
+    return Partner(None, "its output leads back to itself")  # as in a graph that is not valid
 
 
-def _keeps_channels(reader: Reader, layer: StoredLayer, *, flattened: bool, directly: bool) -> bool:
-    if reader.effect == "elementwise":
-        return True
-    if flattened:
-        return False
-    if reader.effect == "bias":
-        return directly
-    fits = reader.axes in (None, layer.channels.spatial)
-    return layer.channels.can_be_pooled and fits and reader.effect in ("pool", "flatten")
-
-
-def _obstacle(reader: Reader) -> str:
-    if reader.effect == "end":
+def _obstacle(reader: Reader, place: Place) -> str:
+    if reader.result is None:
         return NOTHING_FOLLOWS
-    fold = "; fold it into the layer first" if reader.operation.lower().startswith("batchnorm") else ""
+    fold = "; fold it into the layer first" if reader.norm and place.direct else ""
     return f"{reader.operation} lies behind it{fold}"
 
 
@@ -120,10 +105,10 @@ def _branches(found: Sequence[Reader]) -> str:
     return f"{len(found)} operations read its output ({', '.join(reader.operation for reader in found[:3])})"
 
 
-def _fitting(layer: StoredLayer, following: StoredLayer, *, flattened: bool) -> Partner:
+def _fitting(place: Place, following: StoredLayer, folded: str | None) -> Partner:
     """The following layer, if its input channels are the layer's output channels (or blocks of them)."""
     if following.unscalable is not None:
         return Partner(None, f"{following.name!r} follows, but {following.unscalable}")
-    if not layer.channels.fits(following.channels, flattened=flattened):
+    if not place.fits(following.channels):
         return Partner(None, f"{following.name!r} does not sum over its output channels")
-    return Partner(following.name)
+    return Partner(following.name, fold_first=folded)

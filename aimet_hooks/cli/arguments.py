@@ -169,15 +169,18 @@ def evaluation_options(*, required: bool) -> Callable[[F], F]:
     return decorated
 
 
+plugin_option = click.option(
+    "--plugin", "plugins", multiple=True, metavar="NAME", help="Load exactly these plugins; repeatable."
+)
+
+
 def run_options(function: F) -> F:
     """The options that say how a run goes, and where it is told of."""
     return _with_options(
         function,
         click.option("--threads", type=click.IntRange(1), help="Threads of ONNX Runtime; its default without it."),
         click.option("--provider", "providers", multiple=True, help="Execution provider of ONNX Runtime; repeatable."),
-        click.option(
-            "--plugin", "plugins", multiple=True, metavar="NAME", help="Load exactly these plugins; repeatable."
-        ),
+        plugin_option,
         click.option("--run-name", help="Name that views show."),
         click.option(
             "--results-dir",

@@ -21,10 +21,12 @@ from aimet_hooks.cli.merge import merge
 from aimet_hooks.cli.option_names import with_options
 from aimet_hooks.cli.plugins import plugins
 from aimet_hooks.cli.quantization import quantization
+from aimet_hooks.cli.replay import replay
 from aimet_hooks.cli.select import apply, select
 from aimet_hooks.cli.serve import serve
 from aimet_hooks.cli.show import show
 from aimet_hooks.cli.text_table import printable, shortened
+from aimet_hooks.cli.verify import verify
 from aimet_hooks.errors import AimetHooksError, UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def commands(*, traceback: bool) -> None:
     del traceback  # taken from the line in main, so that it may stand anywhere
 
 
-for command in (demo, layers, compress, merge, select, apply, quantization, show, serve, plugins):
+for command in (demo, layers, compress, merge, select, apply, quantization, show, replay, verify, serve, plugins):
     commands.add_command(command)
 
 

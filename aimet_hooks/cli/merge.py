@@ -12,7 +12,7 @@ from aimet_hooks.cli import arguments
 @click.command()
 @click.argument("runs", metavar="DIR...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--into", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new results directory.")
-@click.option("--plugin", "plugins", multiple=True, metavar="NAME", help="Load exactly these plugins; repeatable.")
+@arguments.plugin_option
 @arguments.console_option
 def merge(runs: tuple[Path, ...], into: Path, plugins: tuple[str, ...], console: str) -> None:
     """Join the scores of shards: `compress --resume --results-dir` with the new directory goes on to the choice."""

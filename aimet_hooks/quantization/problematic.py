@@ -41,8 +41,10 @@ class ProblematicLayer:
         bits_left: log2 of the number of codes that the median range of the others takes.
         rounded_to_zero: Share of its weights other than zero that become zero.
         partner: The layer to equalize it with, None if none is known.
-        cause: One sentence that says what is wrong.
-        remedy: One sentence that says what helps.
+        fold_first: Name of the batch norm between both, which has to be folded into the layer before they are
+            equalized; None if there is none.
+        cause: One sentence that says what is wrong; it begins with a small letter, as behind "conv1: ".
+        remedy: One sentence that says what helps; it begins with a capital letter.
     """
 
     layer: str
@@ -57,6 +59,7 @@ class ProblematicLayer:
     bits_left: float
     rounded_to_zero: float
     partner: str | None
+    fold_first: str | None
     cause: str
     remedy: str
 
@@ -168,6 +171,7 @@ def _problem(name: str, row: Mapping[str, Any], partner: Partner, limits: Limits
         bits_left=row["bits_left"],
         rounded_to_zero=row["rounded_to_zero"],
         partner=partner.layer,
+        fold_first=partner.fold_first,
         cause=cause_of(row, limits),
         remedy=remedy_for(row, partner, limits),
     )

@@ -54,6 +54,7 @@ class LivePanel:
         self._watched = WatchedRun()
         self._lock = threading.Lock()  # of the state: held for an event, and while lines are made
         self._changes = 0
+        self._behind = 0.0  # seconds from an event to when it was heard: years in a replay
         self._drawn: tuple[int, int] | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -65,6 +66,7 @@ class LivePanel:
         with self._lock:
             self._watched.apply(event)
             self._changes += 1
+            self._behind = max(0.0, self._clock() - event.time)
         if isinstance(event, RunStarted) and self._live is None:
             self._start()
 
@@ -95,7 +97,7 @@ class LivePanel:
         colours = self._console.color_system is not None and not self._console.no_color
         with self._lock:
             self._drawn = (self._changes, int(self._clock()))
-            panel = Panel(self._watched, self._glyphs, colours=colours, now=self._clock())
+            panel = Panel(self._watched, self._glyphs, colours=colours, now=self._clock() - self._behind)
             width = panel.width(size.width - BORDER - PADDING)
             title = shorten(panel.title(), width - 2, self._glyphs.ellipsis)
             elapsed = panel.elapsed()

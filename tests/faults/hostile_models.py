@@ -110,21 +110,26 @@ def cyclic(model: onnx.ModelProto) -> None:
     model.graph.node.extend([node("Add", ["x", "b"], ["a"]), node("Relu", ["a"], ["b"])])
 
 
+def field(number: int, content: bytes) -> bytes:
+    """A field of a protobuf message, written by hand: protobuf itself refuses to write what is deep or damaged."""
+    size, rest = b"", len(content)
+    while True:
+        size += bytes([rest & 127 | (128 if rest > 127 else 0)])
+        rest >>= 7
+        if not rest:
+            return bytes([number << 3 | 2]) + size + content
+
+
+def with_graph(graph: bytes) -> bytes:
+    return good().SerializeToString() + field(7, graph)
+
+
 def deep(levels: int) -> bytes:
-    """Graphs in nodes in graphs ..., written by hand: protobuf itself refuses to."""
-
-    def field(number: int, content: bytes) -> bytes:
-        size, rest = b"", len(content)
-        while True:
-            size += bytes([rest & 127 | (128 if rest > 127 else 0)])
-            rest >>= 7
-            if not rest:
-                return bytes([number << 3 | 2]) + size + content
-
+    """Graphs in nodes in graphs ..."""
     graph = b""
     for _ in range(levels):
         graph = field(1, field(5, field(1, b"body") + field(6, graph) + b"\xa0\x01\x05"))
-    return good().SerializeToString() + field(7, graph)
+    return with_graph(graph)
 
 
 REFUSED: dict[str, Change] = {
@@ -213,4 +218,7 @@ def damaged() -> dict[str, bytes]:
         "zeros": bytes(10_000),
         "text": b"hello world",
         "deep": deep(1_000),
+        "nodes_of_two_bytes": with_graph(b"\x0a\x00" * 1_000_000),
+        "tensors_of_two_bytes": with_graph(b"\x2a\x00" * 1_000_000),
+        "dimensions_of_a_byte": with_graph(field(5, field(1, b"\x01" * 8_000_000))),
     }

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import struct
+import zlib
 from pathlib import Path
 
 MIB = 1 << 20
@@ -41,7 +42,7 @@ FILES: dict[str, bytes] = {
     "wide_text.csv": b"layer,0.5\n" + WIDE + b"a" * 7 * MIB,
     "commas.csv": b"layer" + b",0.5" * 2_000_000,
     "open_quote.csv": b'layer,0.5\n"' + b"a\n" * 3 * MIB,
-    "rows.csv": b"layer,0.5\n" + b"".join(b"%d,1\n" % number for number in range(99_000)),
+    "rows.csv": b"layer,0.5\n" + b"".join(b"%d,1\n" % number for number in range(101_000)),
     "carriage_returns.csv": b"\r" * 5 * MIB,
     "twice.csv": b"layer,0.5\na,1\na,2\n",
     "columns.csv": b"layer,0.5\n,,,\n",
@@ -61,6 +62,35 @@ FILES: dict[str, bytes] = {
 }
 
 
+def line(body: bytes) -> bytes:
+    """A line of an event log whose check is right, as whoever can write a log can make it."""
+    return body + b', "crc": "%08x"}\n' % zlib.crc32(body)
+
+
+RUN = b'{"event": "run_started", "schema": 1, "run_id": "a", "seq": 0, "time": 1.0, '
+SCORE = b'{"event": "baseline_score", "schema": 1, "run_id": "a", "seq": 0, "time": 1.0, '
+FILES |= {
+    "empty.jsonl": b"",
+    "text.jsonl": b"my notes\n" * 100,
+    "binary.jsonl": bytes(range(256)) * 100,
+    "damaged.jsonl": line(SCORE + b'"score": 0.5').replace(b"0.5", b"0.6") * 50_000,
+    "newer.jsonl": line(SCORE.replace(b'"schema": 1', b'"schema": 2') + b'"score": 0.5') * 10,
+    "unknown.jsonl": line(b'{"event": "' + b"x" * MIB + b'", "schema": 1'),
+    "long_line.jsonl": SCORE + b'"score": "' + b"x" * 100 * MIB + b'"}\n',
+    "long_torn_line.jsonl": SCORE + b'"score": "' + b"x" * 30 * MIB,
+    "wrong_types.jsonl": line(SCORE + b'"score": [1]') + line(b'{"event": ["a"], "schema": 1'),
+    "missing.jsonl": line(SCORE[:-2]),
+    "nested.jsonl": line(RUN + b'"settings": ' + b'{"a":' * 200 + b"1" + b"}" * 200),
+    "brackets.jsonl": line(RUN + b'"settings": ' + b"[" * MIB),
+    "objects.jsonl": line(RUN + b'"settings": [' + b"{}," * 5_000_000 + b"1]"),
+    "digits.jsonl": line(SCORE + b'"score": ' + b"9" * MIB),
+    "infinite.jsonl": line(SCORE + b'"score": 1e999'),
+    "twice.jsonl": line(SCORE + b'"score": 0.5, "score": 0.6'),
+    "layers.jsonl": line(RUN + b'"layers": {"\\u001b[31m": {"kind": 1}}'),
+    "many.jsonl": line(SCORE + b'"score": 0.5') * 120_000,
+}
+
+
 def laughs() -> bytes:
     """Ten lists of ten lists of ten lists ..., 10 ** 30 numbers when they are written out."""
     shared: object = 1
@@ -71,7 +101,7 @@ def laughs() -> bytes:
 
 FILES["laughs.pkl"] = laughs()
 
-ENDLESS = [f"{kind}.{suffix}" for kind in ("device", "pipe", "sparse") for suffix in ("json", "csv", "pkl")]
+ENDLESS = [f"{kind}.{suffix}" for kind in ("device", "pipe", "sparse") for suffix in ("json", "jsonl", "csv", "pkl")]
 """What never ends, or is far larger than the disk."""
 
 COSTS: dict[str, bytes] = {

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from aimet_hooks import recordings
+from aimet_hooks import recordings, verify_log
+from aimet_hooks.earlier_runs import EarlierRuns
 from aimet_hooks.events import EVENTS, EvalScored, LayerInfo, RunFailed, RunFinished, RunStarted
 from aimet_hooks.run_state import RunState
 
@@ -106,6 +109,59 @@ def test_analysis_of_quantization_is_as_it_was() -> None:
     assert all(cell.sqnr is not None for row in run.sensitivity.values() for cell in row.values())
 
 
+def test_log_of_a_run_that_was_resumed_is_as_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    path = GOLDEN / "events-v1-resumed.jsonl"
+    stored = [json.loads(line) for line in path.read_text().splitlines()]
+    told = [(event.name, event.run_id, event.seq) for event in recordings.read_all(path)]
+    assert told == [(line["event"], line["run_id"], line["seq"]) for line in stored]
+    assert caplog.messages == []
+    first, second = verify_log(path).runs
+    assert (first.completed, first.reused, type(first.end)) == (6, 1, RunFailed)
+    assert (second.completed, second.reused, type(second.end)) == (8, 6, RunFinished)
+    run = state_of("events-v1-resumed.jsonl")
+    assert run.run_id == second.run_id != first.run_id
+    assert run.started is not None
+    assert run.started.identity == stored[0]["identity"]
+    assert list(run.started.identity) == ["model", "compress_scheme", "multiplicity", "cost_metric"]
+    assert recordings.scores(path) == SCORES
+    assert recordings.comp_ratios(path) == RATIOS
+
+
+def test_log_of_merged_runs_is_as_it_was() -> None:
+    run = state_of("events-v1-merged.jsonl")
+    assert (run.phase, run.finished, run.completed, run.total) == ("finished", None, 8, 8)
+    assert all(cell.reused for row in run.scores.values() for cell in row.values())
+    table = recordings.scores(GOLDEN / "events-v1-merged.jsonl")
+    assert table == {**SCORES, "block3.expand": {**SCORES["block3.expand"], 0.4: BEST}}
+
+
+OLDER = ("events-v1.jsonl", "events-v1-failed.jsonl", "events-v1-max-drop.jsonl", "events-v1-quantization.jsonl")
+"""Logs of versions that knew no identity of a run, and did not say which measured models were known before."""
+
+
+@pytest.mark.parametrize("name", OLDER)
+def test_logs_without_an_identity_are_read_and_gone_on_from(name: str) -> None:
+    path = GOLDEN / name
+    assert '"identity"' not in path.read_text()
+    assert verify_log(path).is_whole
+    run = state_of(name)
+    assert run.started is not None
+    assert (run.started.identity, [probe.reused for probe in run.probes]) == ({}, [False] * len(run.probes))
+    earlier = EarlierRuns(path)
+    assert [started.run_id for started in earlier.runs] == [run.run_id]
+    assert earlier.scored == {
+        (layer, ratio): cell
+        for layer, row in run.scores.items()
+        for ratio, cell in row.items()
+        if (layer, ratio) in earlier.scored
+    }
+    assert earlier.difference(run.started) is None
+    other = replace(run.started, fingerprint="0" * 64, identity={"model": "0" * 64})
+    found = earlier.difference(other)
+    assert found is not None
+    assert found.what == "model"
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -146,10 +202,12 @@ def test_baseline_that_was_evaluated_once_has_no_noise(name: str, repeated: floa
     assert (run.baseline.repeated_score, run.baseline.noise) == (repeated, 0.0)
 
 
-def test_script_still_makes_every_file_and_they_are_read(tmp_path: Path) -> None:
+def test_script_still_makes_every_file_but_those_that_are_there_and_they_are_read(tmp_path: Path) -> None:
+    shutil.copyfile(GOLDEN / OLDER[0], tmp_path / OLDER[0])
     done = subprocess.run([sys.executable, SCRIPT, tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     made = {path.name for path in tmp_path.iterdir()}
     assert made == {path.name for path in GOLDEN.iterdir() if path.suffix in (".jsonl", ".json", ".csv", ".pkl")}
     for name in made:
         assert recordings.read(tmp_path / name)
+    assert (tmp_path / OLDER[0]).read_bytes() == (GOLDEN / OLDER[0]).read_bytes()

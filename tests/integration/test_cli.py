@@ -56,7 +56,7 @@ def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.endswith("[]\n")
-    for command in ("compress", "demo", "layers", "plugins", "quantization", "serve", "show"):
+    for command in ("compress", "demo", "layers", "plugins", "quantization", "replay", "serve", "show", "verify"):
         assert f"  {command} " in output
 
 
@@ -301,7 +301,14 @@ def test_one_array_as_data_is_told_how_to_name_it(folder: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize(
-    "line", [("layers", "no.onnx"), ("show", "no"), ("compress", "no.onnx", "--eval", "a", "-o", "b")]
+    "line",
+    [
+        ("layers", "no.onnx"),
+        ("show", "no"),
+        ("verify", "no"),
+        ("replay", "no"),
+        ("compress", "no.onnx", "--eval", "a", "-o", "b"),
+    ],
 )
 def test_a_path_that_does_not_exist_is_wrong_usage(line: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*line) == 2
@@ -310,7 +317,7 @@ def test_a_path_that_does_not_exist_is_wrong_usage(line: tuple[str, ...], capsys
     assert error.endswith(f"does not exist; see aimet-hooks {line[0]} --help")
 
 
-@pytest.mark.parametrize("command", ["compress", "layers", "quantization", "select", "show"])
+@pytest.mark.parametrize("command", ["compress", "layers", "quantization", "select", "replay", "show", "verify"])
 def test_wrong_usage_is_one_line(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command) == 2
     assert run(command, "--no-such-option") == 2

@@ -135,6 +135,13 @@ def test_plugin_heard_what_the_log_holds(results: Path) -> None:
     assert logged[0]["provenance"]["versions"]["aimet-hooks"]
 
 
+def test_plugin_hears_the_same_from_a_replay(environment: Environment, results: Path, tmp_path: Path) -> None:
+    environment.run("-m", "aimet_hooks", "replay", results, "--results-dir", tmp_path / "again", "--console", "off")
+    assert heard(tmp_path / "again") == [line for line in heard(results) if line[1] != "progress"]
+    for name in ("eval_scores.json", "eval_scores.csv", "comp_ratios.json", "stats.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (results / name).read_bytes()
+
+
 def test_built_in_plugins_of_the_installed_package_ran_beside_it(results: Path) -> None:
     written = {path.name for path in results.iterdir()}
     assert {"eval_scores.json", "eval_scores.csv", "comp_ratios.json", "stats.json", "report.html"} <= written

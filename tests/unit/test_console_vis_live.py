@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import console_vis
+from aimet_hooks.presentation import quantities
 from aimet_hooks.run_settings import RunSettings
+from aimet_hooks.run_state import RunState
 from console_vis.live_panel import LivePanel
 from console_vis.reporter import ConsoleReporter
 from console_vis.terminal_lines import LineStream, TerminalLines
@@ -359,3 +361,19 @@ def test_without_standard_streams_nothing_is_printed_and_nothing_fails(monkeypat
 def draws_a_panel(reporter: object) -> bool:
     assert isinstance(reporter, ConsoleReporter)
     return isinstance(reporter._progress, LivePanel)
+
+
+def test_run_of_last_year_is_as_old_as_its_events_when_it_is_replayed(terminal: Terminal) -> None:
+    now = BEGIN + 365 * 86400.0
+    panel = LivePanel(console_on(terminal), clock=lambda: now)
+    run = RunState()
+    heard = whole_run()[:8]
+    try:
+        for event in heard:
+            run.apply(event)
+            panel.hear(event, run)
+        now += 5
+        subtitle = panel.picture().subtitle  # type: ignore[union-attr]
+    finally:
+        panel.stop(keep=False)
+    assert str(subtitle) == quantities.duration(heard[-1].time - BEGIN + 5)

@@ -535,20 +535,23 @@ def test_process_that_was_forked_off_neither_keeps_the_log_nor_writes_to_it(tmp_
     log = EventLog(tmp_path)
     log.append(RUN[0])
     reader, writer = os.pipe()
+    done, does = os.pipe()
     child = os.fork()
     if not child:
         try:
+            os.close(writer)
             log.append(RUN[1])
             log.close()
-            os.read(reader, 1)
+            os.write(does, b".")
+            os.read(reader, 1)  # until the parent closes its end, whatever becomes of it
         finally:
             os._exit(0)
+    assert os.read(done, 1)
     log.close()
     EventLog(tmp_path, resume=True).close()  # while the child lives
-    os.write(writer, b".")
+    for end in (writer, reader, done, does):
+        os.close(end)
     os.waitpid(child, 0)
-    os.close(reader)
-    os.close(writer)
     assert list(event_log.read(log.path)) == RUN[:1]
 
 

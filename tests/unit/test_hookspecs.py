@@ -78,3 +78,16 @@ def test_hook_names_follow_the_events_in_both_directions() -> None:
 def test_marker_of_the_package_is_the_one_of_the_specifications() -> None:
     assert aimet_hooks.hookimpl is hookspecs.hookimpl
     assert hookspecs.PROJECT == "aimet_hooks"
+
+
+def test_names_are_found_while_the_module_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Grows:
+        def __getattr__(self, name: str) -> None:
+            vars(hookspecs)["__warningregistry__"] = {}  # what a warning of the garbage collector's does
+            raise AttributeError(name)
+
+    expected = hookspecs.hook_names()
+    monkeypatch.setitem(vars(hookspecs), "grows", Grows())
+    monkeypatch.setitem(vars(hookspecs), "__warningregistry__", {})
+    monkeypatch.delitem(vars(hookspecs), "__warningregistry__")
+    assert hookspecs.hook_names() == expected

@@ -8,6 +8,7 @@ import math
 import os
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from aimet_hooks.events import BaselineScored, EvalScored, ExplorationStarted, R
 from aimet_hooks.log_writer import EventLog
 from aimet_hooks.run_state import RunState
 from aimet_hooks.testing import finished_run
+from aimet_hooks.testing.sample_runs import run_with_a_recorded_score
 
 TABLE = {"conv1": {0.25: 0.5, 0.75: 0.875}, 'a,"b\n層': {0.25: 0.625, 0.75: None}}
 KNOWN = {"conv1": {0.25: 0.5, 0.75: 0.875}, 'a,"b\n層': {0.25: 0.625}}
@@ -153,6 +155,17 @@ def test_log_of_a_directory_wins_over_its_tables(tmp_path: Path) -> None:
     assert recordings.read(tmp_path) == finished_run()
 
 
+def test_score_that_was_recorded_later_belongs_to_the_run_that_has_scores(tmp_path: Path) -> None:
+    recorded = run_with_a_recorded_score()
+    killed = [replace(event, run_id="killed") for event in finished_run()[:1]]
+    with contextlib.closing(EventLog(tmp_path)) as log:
+        for event in (*recorded[:-1], *killed, recorded[-1]):
+            if event.logged:
+                log.append(event)
+    assert recordings.read(tmp_path) == [event for event in recorded if event.logged]
+    assert len(list(recordings.read_all(tmp_path))) == len(recordings.read(tmp_path)) + 1
+
+
 def test_scores_of_a_run_are_those_that_succeeded(tmp_path: Path) -> None:
     logged(tmp_path)
     known = recordings.scores(tmp_path)
@@ -222,7 +235,7 @@ def nested(depth: int) -> list[object]:
         ("x.json", {"scores": {"a": {"half": 1}}}, "'half' at 'a' is no compression ratio"),
         ("x.json", {"scores": {"a": {"0.5": 1, "0.50": 2}}}, "ratio 0.5 is there twice at 'a'"),
         ("x.json", {"scores": {}, "baseline": "good"}, "'good' at 'baseline' is no score"),
-        ("x.json", {"scores": {f"l{at}": {at / 999: 1} for at in range(1, 300)}}, "holds more than 50,000 scores"),
+        ("x.json", {"scores": {f"l{at}": {at / 999: 1} for at in range(1, 400)}}, "holds more than 100,000 scores"),
         ("x.json", {"schema": 2, "scores": {}}, "is of schema '2', this version reads 1: update aimet-hooks"),
         ("x.json", {"conv1": True}, "'True' at 'conv1' is no compression ratio"),
         ("x.json", {"conv1": [0.5]}, "a list at 'conv1' is no compression ratio"),
@@ -237,7 +250,7 @@ def nested(depth: int) -> list[object]:
         ("x.csv", "layer,score\n", "'score' at 'the first line' is no compression ratio"),
         ("x.csv", 'layer,0.5\n"conv1,1\n', "is not CSV: unexpected end of data"),
         ("x.csv", "layer" + "," * 300_001, "is not CSV: it has more than 300,000 fields"),
-        ("x.csv", "layer,0.5\n" + "".join(f"{at},1\n" for at in range(50_001)), "holds more than 50,000 scores"),
+        ("x.csv", "layer,0.5\n" + "".join(f"{at},1\n" for at in range(100_001)), "holds more than 100,000 scores"),
         ("x.csv", b"layer,0.5\n\xff,1\n", "is not CSV"),
         ("x.csv", "layer,0.5\n" + "n" * 200_000 + ",1\n", "is not CSV: field larger than field limit"),
         ("x.pkl", [], "holds neither scores nor ratios"),
@@ -278,7 +291,7 @@ def test_deeply_nested_pickle_is_refused(tmp_path: Path) -> None:
 def test_small_pickle_that_repeats_one_long_row_is_refused(tmp_path: Path) -> None:
     row = {index / 2000: 0.5 for index in range(1, 1001)}
     path = saved(tmp_path / "x.pkl", {f"layer{index}": row for index in range(101)})
-    with pytest.raises(RecordingError, match="holds more than 50,000 scores"):
+    with pytest.raises(RecordingError, match="holds more than 100,000 scores"):
         recordings.read(path)
 
 

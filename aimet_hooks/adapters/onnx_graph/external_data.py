@@ -42,11 +42,6 @@ def inlined(tensor: TensorProto, folder: Path | None) -> TensorProto:
             f"tensor {tensor.name!r} has its values in an external file; "
             "give the path of the .onnx file, or load the model with its external data"
         )
-    path = folder / external_data_helper.ExternalDataInfo(tensor).location
-    if not path.exists():
-        raise ModelError(
-            f"{path}, which holds the weights of the model, is missing; put it beside the .onnx file again"
-        )
     whole = TensorProto()
     whole.CopyFrom(tensor)
     try:
@@ -64,7 +59,12 @@ def _read(tensor: TensorProto, folder: Path) -> bytes:
     location, offset = told.get("location", ""), int(told.get("offset", 0))
     if not (folder / location).resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{location!r} lies outside of the model's folder")
-    with regular_file.opened(folder / location) as file:
+    path = folder / location
+    if not path.exists():
+        raise ModelError(
+            f"{path}, which holds the weights of the model, is missing; put it beside the .onnx file again"
+        )
+    with regular_file.opened(path) as file:
         size = file.seek(0, os.SEEK_END)
         length = int(told.get("length", size - offset))
         if not 0 <= offset <= offset + length <= size:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from aimet_hooks.adapters.onnx_graph.protobuf import STANDARD_DOMAINS, constant_tensor, subgraphs
+from onnx import TensorProto, numpy_helper
+
+from aimet_hooks.adapters.onnx_graph.protobuf import STANDARD_DOMAINS, attribute, constant_tensor, subgraphs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from onnx import GraphProto, NodeProto, TensorProto
+    from onnx import GraphProto, NodeProto
 
 _NOT_REPEATABLE = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli")
 OUTPUT = "the graph's output"
@@ -51,6 +53,17 @@ class GraphIndex:
     def constant(self, value: str) -> TensorProto | None:
         """The tensor that a value carries: of an initializer or a Constant node."""
         return self._tensors.get(self.origin(value))
+
+    def integers(self, value: str) -> list[int] | None:
+        """The whole numbers that a constant value holds, as axes; None if it is none, or its values are not there."""
+        tensor = self.constant(value)
+        if tensor is not None:
+            held = tensor.data_type == TensorProto.INT64 and (tensor.raw_data or tensor.int64_data)
+            return [int(number) for number in numpy_helper.to_array(tensor).flat] if held else None
+        producer = self.producer(value)
+        if producer is None or producer.op_type != "Constant" or producer.domain not in STANDARD_DOMAINS:
+            return None
+        return attribute(producer, "value_ints", []) or None
 
     def is_constant(self, value: str) -> bool:
         """Whether a value follows from constants alone."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import onnx
 
-from aimet_hooks.adapters.onnx_graph import validity
+from aimet_hooks import regular_file
+from aimet_hooks.adapters.onnx_graph import validity, wire
 from aimet_hooks.adapters.onnx_graph.protobuf import STANDARD_DOMAINS
 from aimet_hooks.errors import AimetHooksError, ModelError
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OLDEST_OPSET = 11
+LARGEST_FILE = 2**31
+"""Bytes that a protobuf file can have; what is larger has its weights in external data."""
 
 
 def read(model: onnx.ModelProto | str | Path) -> tuple[onnx.ModelProto, Path | None]:
@@ -32,17 +35,24 @@ def read(model: onnx.ModelProto | str | Path) -> tuple[onnx.ModelProto, Path | N
     what = repr(str(path))
     if not path.is_file():
         raise ModelError(f"there is no file {what}; give the path of an .onnx file")
-    try:
-        loaded = onnx.load(str(path), load_external_data=False)
-    except OSError as error:
-        raise ModelError(f"{what} cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # protobuf has an error of its own for every implementation
-        raise ModelError(f"{what} is not an ONNX model, or was cut off: {error}") from error
+    loaded = _parsed(path, what)
     if not loaded.graph.node:
         raise ModelError(f"{what} is not an ONNX model: it has no nodes")
     _check_opset(loaded, what)
     validity.check(loaded)
     return loaded, path.parent
+
+
+def _parsed(path: Path, what: str) -> onnx.ModelProto:
+    try:
+        content = regular_file.content(path, LARGEST_FILE)
+        wire.check(content, onnx.ModelProto.DESCRIPTOR)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{what} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        return onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf has an error of its own for every implementation
+        raise ModelError(f"{what} is not an ONNX model, or was cut off: {error}") from error
 
 
 @contextlib.contextmanager

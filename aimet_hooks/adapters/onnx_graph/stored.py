@@ -6,13 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, helper, numpy_helper
 
 from aimet_hooks.adapters.onnx_graph import external_data
 from aimet_hooks.adapters.onnx_graph.graph_index import GraphIndex
 from aimet_hooks.adapters.onnx_graph.node_channels import channels_of
 from aimet_hooks.adapters.onnx_graph.partners import partners
 from aimet_hooks.adapters.onnx_graph.reading import name_of, read, understood
+from aimet_hooks.adapters.onnx_graph.shapes import header, is_small
 from aimet_hooks.adapters.onnx_graph.stored_node import StoredNode, stored_nodes
 from aimet_hooks.adapters.onnx_graph.weight_store import prepared_graph
 from aimet_hooks.adapters.stored_weights import StoredLayer
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import onnx
+    from onnx import TensorProto
 
     from aimet_hooks.adapters.partners import Partner
     from aimet_hooks.factorization import Array
@@ -49,7 +51,7 @@ class OnnxWeights:
         self._tensors = {tensor.name: tensor for tensor in source.graph.initializer}
         with understood(self.model_name):
             self._model = prepared_graph(source, self._base)
-            self._model.graph.initializer.extend(_header(tensor) for tensor in source.graph.initializer)
+            self._model.graph.initializer.extend(map(self._without_values, source.graph.initializer))
             self._index = GraphIndex(self._model.graph)
             found = list(stored_nodes(self._model.graph, self._index))
             self._nodes = {node.name: node for node in found}
@@ -62,7 +64,7 @@ class OnnxWeights:
 
     def partners(self) -> Mapping[str, Partner]:
         """From the edges of the graph."""
-        return partners(self._model.graph, self._index, self.layers, self._nodes)
+        return partners(self._model, self._index, self.layers, self._nodes)
 
     def output(self, layer: str) -> str:
         """The value that a layer makes."""
@@ -81,6 +83,10 @@ class OnnxWeights:
         node.input[0 if found.is_left else 1] = name
         values = found.as_input(weight).astype(helper.tensor_dtype_to_np_dtype(found.tensor.data_type))
         return node, numpy_helper.from_array(np.ascontiguousarray(values), name)
+
+    def _without_values(self, tensor: TensorProto) -> TensorProto:
+        """An initializer without values, but for those that may say a shape."""
+        return external_data.inlined(tensor, self._base) if is_small(tensor) else header(tensor, tensor.name)
 
     def _layer(self, found: StoredNode) -> StoredLayer:
         other = self._other_reader(found)
@@ -111,8 +117,3 @@ class OnnxWeights:
         if len(weight) > MOST_CHANNELS:
             raise ModelError(f"{found.name!r} of {self.model_name} has {len(weight):,} channels, which no layer has")
         return weight
-
-
-def _header(tensor: TensorProto) -> TensorProto:
-    """A tensor without its values."""
-    return TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)

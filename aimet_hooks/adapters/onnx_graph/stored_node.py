@@ -96,7 +96,7 @@ class StoredNode:
         dims = tuple(self.tensor.dims)
         if self.turning is None:
             return dims
-        return tuple(dims[axis] for axis in attribute(self.turning, "perm", range(len(dims))[::-1]))
+        return tuple(dims[axis] for axis in attribute(self.turning, "perm", list(range(len(dims))[::-1])))
 
     @property
     def axes(self) -> tuple[int, int]:

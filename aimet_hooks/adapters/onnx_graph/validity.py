@@ -38,6 +38,8 @@ def check(model: ModelProto) -> None:
         if value.type.HasField("tensor_type") and not _is_known(value.type.tensor_type.elem_type):
             raise ModelError(f"input {value.name!r} of the model is of an unknown type")
     for node in all_nodes(model.graph.node):
+        if not node.op_type:
+            raise ModelError(f"node {node.name!r} of the model has no operator")
         if node.op_type in _INPUTS and (len(node.input) != _INPUTS[node.op_type] or len(node.output) != 1):
             raise ModelError(f"{node.op_type} node {node.name!r} of the model lacks its input or output")
     if model.functions:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import re
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import fx, nn
 
-from aimet_hooks.adapters.partners import NOTHING_FOLLOWS, Partner, Reader, effect_of, partner_of
-from aimet_hooks.adapters.pytorch.calls import own_behaviour
+from aimet_hooks.adapters.effects import mixing
+from aimet_hooks.adapters.partners import NOTHING_FOLLOWS, Partner, Reader, partner_of
+from aimet_hooks.adapters.pytorch.effects import Calls, reads_no_values
 from aimet_hooks.adapters.pytorch.guard import evaluating
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from aimet_hooks.adapters.partners import Effect
     from aimet_hooks.adapters.pytorch.memory import Owners
     from aimet_hooks.adapters.stored_weights import StoredLayer
 
@@ -49,14 +48,10 @@ def partners(
 def _read_tensors(graph: fx.Graph, root: nn.Module) -> Iterator[torch.Tensor]:
     """Parameters and other tensors whose values forward itself reads, beside those that its modules read."""
     for node in graph.nodes:
-        if node.op == "get_attr" and not all(map(_asks_for_its_type, node.users)):
+        if node.op == "get_attr" and not all(map(reads_no_values, node.users)):
             value: object = functools.reduce(getattr, str(node.target).split("."), root)
             if isinstance(value, torch.Tensor):
                 yield value
-
-
-def _asks_for_its_type(node: fx.Node) -> bool:
-    return node.target is getattr and node.args[1] in ("dtype", "device", "shape", "ndim")
 
 
 def _unscalable(layer: StoredLayer) -> StoredLayer:
@@ -74,6 +69,7 @@ class _Trace:
         self._modules = dict(root.named_modules(remove_duplicate=False))
         self._layers = layers
         self._names = names
+        self._does = Calls(graph, self._modules)
         self._calls: dict[str, list[fx.Node]] = {}
         for node in graph.nodes:
             layer = self._layer(node)
@@ -97,37 +93,25 @@ class _Trace:
         return self._layers.get(self._names.get(id(self._modules[str(node.target)]), ""))
 
     def _readers(self, value: str) -> list[Reader]:
-        return [self._reader(user, self._nodes[value]) for user in self._nodes[value].users]
+        source = self._nodes[value]
+        return [self._reader(user, source) for user in source.users if not reads_no_values(user)]
 
     def _reader(self, node: fx.Node, source: fx.Node) -> Reader:
         if node.op == "output":
-            return Reader("the model's output", "end", node.name)
-        layer = self._layer(node)
-        operation = self._operation(node)
+            return Reader(operation="the model's output", effect=mixing, result=None)
+        operation, layer = self._does.operation(node), self._layer(node)
         if layer is not None and isinstance(self._modules[str(node.target)], nn.MultiheadAttention):
-            return Reader(operation, "unknown", node.name)  # which reads several values
-        takes_it_first = bool(node.args) and node.args[0] is source
-        effect = self._effect(node, operation) if takes_it_first else "unknown"
-        axes = re.search(r"(\d)d$", operation)
-        return Reader(operation, effect, node.name, layer, int(axes[1]) if axes else None)
-
-    def _operation(self, node: fx.Node) -> str:
-        if node.op == "call_module":
-            module = self._modules[str(node.target)]
-            own = own_behaviour(module, type(module))
-            return type(module).__name__ + (f" with {own}" if own else "")
-        return str(getattr(node.target, "__name__", node.target))
-
-    def _effect(self, node: fx.Node, operation: str) -> Effect:
-        if operation.lower() != "flatten":
-            return effect_of(operation)
-        module = self._modules[str(node.target)] if node.op == "call_module" else None
-        if isinstance(module, nn.Flatten):
-            bounds: tuple[Any, Any] = (module.start_dim, module.end_dim)
-        else:
-            given = dict(zip(("start_dim", "end_dim"), node.args[1:], strict=False)) | node.kwargs
-            bounds = (given.get("start_dim", 0), given.get("end_dim", -1))
-        return "flatten" if bounds == (1, -1) else "unknown"
+            return Reader(operation=operation, effect=mixing, result=node.name)  # which reads several values
+        others: list[fx.Node] = []
+        fx.node.map_arg((node.args[1:], node.kwargs), others.append)
+        takes_it_once = node.args[:1] == (source,) and source not in others
+        return Reader(
+            operation=operation,
+            effect=self._does.effect(node) if takes_it_once else mixing,
+            result=node.name,
+            layer=layer,
+            norm=self._does.batch_norm(node),
+        )
 
 
 class _Tracer(fx.Tracer):

@@ -6,6 +6,7 @@ import json
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import nn
@@ -33,6 +34,7 @@ def save(model: nn.Module, splits: Mapping[str, Split], directory: Path) -> None
 
     Raises:
         ResultsDirError: If the model's state holds what is no tensor.
+        OSError: If a file cannot be written.
     """
     strange = [name for name, value in model.state_dict().items() if not isinstance(value, torch.Tensor)]
     if strange:
@@ -41,8 +43,13 @@ def save(model: nn.Module, splits: Mapping[str, Split], directory: Path) -> None
             "keep it with torch.save(result.model.state_dict(), file)"
         )
     temporary = directory / f"{WEIGHTS_FILE}.part"
-    safetensors.torch.save_model(model, str(temporary))
-    temporary.replace(directory / WEIGHTS_FILE)
+    try:
+        safetensors.torch.save_model(model, str(temporary))
+        temporary.replace(directory / WEIGHTS_FILE)
+    except safetensors.SafetensorError as error:
+        raise OSError(str(error)) from error  # a full disk, which safetensors does not call that
+    finally:
+        temporary.unlink(missing_ok=True)
     layers = {name: {"rank": split.rank, "first_axes": list(split.first_axes)} for name, split in splits.items()}
     text = json.dumps({"schema": SCHEMA, "layers": layers}, indent=1)
     (directory / DESCRIPTION_FILE).write_text(text + "\n", "utf-8")

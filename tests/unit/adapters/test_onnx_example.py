@@ -47,6 +47,30 @@ def test_a_symbolic_dimension_counts_as_1_with_a_note() -> None:
         ]
 
 
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((2_000_000, 1, 8), "3 dimensions and 16,000,000 values"),
+        ((2**62, 5, 8), "3 dimensions and 184,467,440,737,095,516,160 values"),
+        ((1,) * 69 + (8,), "70 dimensions and 8 values"),
+    ],
+)
+def test_a_declared_shape_that_would_fill_the_memory_has_to_be_confirmed(shape: Any, said: str) -> None:
+    model = one_input(shape)
+    with pytest.raises(UsageError, match=f"declares that its input 'x' has {said}; give input_shape or example_inputs"):
+        adapter_of(model)
+
+
+def test_a_shape_that_is_given_may_be_as_large_as_the_declared_one_may_not() -> None:
+    assert macs(one_input((1_000_000, 2, 8)), shape=(1_000_000, 2, 8)) == (1_000_000 * 2 * 8 * 3, 1_000_000)
+
+
+def test_the_made_up_input_does_not_depend_on_the_pieces_that_it_is_made_in() -> None:
+    with adapter_of(one_input((3, 100_000, 8))) as adapter:
+        (made,) = adapter._example.feeds.values()
+    assert np.array_equal(made, np.random.default_rng(0).standard_normal((3, 100_000, 8)).astype(np.float32))
+
+
 def test_input_shape_fixes_symbolic_dimensions_without_a_note() -> None:
     model = one_input(("batch", None, 8))
     assert macs(model, shape=(6, 7, 8)) == (6 * 7 * 8 * 3, 6)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 
+from aimet_hooks import analyze_weight_ranges, regular_file
 from aimet_hooks.errors import ModelError
 from tests.unit.adapters.onnx_networks import adapter_of, array, network, node
 
@@ -55,7 +58,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(onnx, "load", refuse)  # who runs the tests as root may read anything
+    monkeypatch.setattr(regular_file, "opened", refuse)  # who runs the tests as root may read anything
     with pytest.raises(ModelError, match=r"'.*model\.onnx' cannot be read: Permission denied"):
         adapter_of(path)
 
@@ -121,3 +124,54 @@ def test_a_temporary_folder_without_room(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(ModelError, match=r"temporary folder .* \(No space left on device\); set TMPDIR to"):
         adapter_of(model)
+
+
+@pytest.mark.parametrize(
+    ("location", "why"),
+    [
+        ("", r"Is a directory|no regular file"),
+        ("/etc/hostname", r"'/etc/hostname' lies outside of the model's folder"),
+        ("inside/../../x", r"lies outside of the model's folder"),
+        ("link", r"'link' lies outside of the model's folder"),
+        ("pipe", r"it is no regular file"),
+        ("short", r"'short' has 100 bytes, not 2,048 from byte 0 on; the file was cut off or belongs to another model"),
+    ],
+)
+def test_external_data_is_a_file_of_the_right_size_in_the_folder(location: str, why: str, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "link").symlink_to("/etc/hostname")
+    (folder / "short").write_bytes(bytes(100))
+    os.mkfifo(folder / "pipe")
+    path = with_external_data(folder)
+    model = onnx.load(path, load_external_data=False)
+    next(item for item in model.graph.initializer[0].external_data if item.key == "location").value = location
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=rf"the external data of tensor 'w' cannot be read: .*({why})"):
+        adapter_of(path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"raw_data": b"1234"}, "tensor 'w' of the model has 4 bytes, its shape needs 2,048"),
+        ({"dims": [8, -64]}, "tensor 'w' of the model has a shape that cannot be"),
+        ({"dims": [1] * 70}, "tensor 'w' of the model has a shape that cannot be"),
+        ({"data_type": 99}, "tensor 'w' of the model is of an unknown type"),
+    ],
+)
+def test_a_tensor_that_is_not_what_it_says(fields: dict[str, Any], message: str) -> None:
+    model = a_model()
+    for name, value in fields.items():
+        if isinstance(value, list):
+            model.graph.initializer[0].dims[:] = value
+        else:
+            setattr(model.graph.initializer[0], name, value)
+    with pytest.raises(ModelError, match=message):
+        adapter_of(model)
+
+
+def test_an_attribute_of_another_type() -> None:
+    model = network([node("Conv", "x w", "y", "conv", group="text")], {"w": array(8, 4, 3, 3)})
+    with pytest.raises(ModelError, match=r"Conv node 'conv' has group = b'text', which is no int"):
+        analyze_weight_ranges(model)

@@ -42,8 +42,8 @@ def test_the_worst_comes_first() -> None:
         model[9].weight[2, 3] = float("nan")
     found = find_problematic_layers(model)
     assert [problem.layer for problem in found] == ["9", "3", "0"]
-    assert found[0].cause == "1 of its 240 weights are NaN or infinite, the first in channel 2: it has no scale"
-    assert "leave the layer in float" in found[0].remedy
+    assert found[0].cause == "1 of its 240 weights is NaN or infinite, in channel 2: it has no scale"
+    assert "Repair these weights, or leave the layer in float" in found[0].remedy
 
 
 def test_narrow_channels_are_found_without_a_wide_one() -> None:
@@ -106,7 +106,7 @@ def test_weights_that_a_few_large_ones_round_to_zero_are_found() -> None:
         "per-tensor quantization to 8 bits rounds 99% of its weights to zero, a scale a channel 99%: few weights are "
         "far larger than all others"
     )
-    assert found.remedy == "quantize it with more bits, or leave it in float: a scale a channel is not enough"
+    assert found.remedy == "Quantize it with more bits, or leave it in float: a scale a channel is not enough"
     assert find_problematic_layers(model, max_rounded_to_zero=1) == []
 
 
@@ -128,8 +128,28 @@ def test_too_small_weights_are_not_helped_by_more_bits() -> None:
         "a quarter of its channels or more have no weight above 1.5e-36: no normal float32 number is a scale for them "
         "in quantization to 8 bits, and all their weights become zero"
     )
-    assert found.remedy.startswith("set these weights to zero, or leave the layer in float")
+    assert found.remedy.startswith("Set these weights to zero, or leave the layer in float")
     assert [problem.remedy for problem in find_problematic_layers(model, bitwidth=16)] == [found.remedy]
+
+
+def test_weights_whose_squares_are_zero_are_too_small_not_uneven() -> None:
+    layer = nn.Linear(40, 8, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight *= 1e-200
+    (found,) = find_problematic_layers(layer)
+    assert "no normal float32 number is a scale for them" in found.cause
+    assert found.remedy.startswith("Set these weights to zero")
+
+
+def test_less_than_a_tenth_of_a_bit_is_not_shown_as_none() -> None:
+    model = torch_network()
+    with torch.no_grad():
+        model[3].weight[:11] /= 10_000
+    (found,) = find_problematic_layers(model)
+    assert found.cause.endswith("per-tensor quantization to 8 bits leaves them less than 0.1 bits")
+    with torch.no_grad():
+        model[3].weight[5] = 1e9
+    assert "leaves less than 0.1 bits for the others" in find_problematic_layers(model)[0].cause
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
@@ -157,7 +177,7 @@ def test_long_tails_need_more_bits() -> None:
         linear.weight[:, 0] = 30
     (found,) = find_problematic_layers(nn.Sequential(linear), bitwidth=4)
     assert found.cause.startswith("per-tensor quantization to 4 bits rounds 97% of its weights to zero")
-    assert found.remedy.startswith("quantize it with more bits, or leave it in float")
+    assert found.remedy.startswith("Quantize it with more bits, or leave it in float")
 
 
 @pytest.mark.parametrize(
