@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING
 
-from aimet_hooks import interrupts
-from aimet_hooks.events import ENDINGS
 from aimet_hooks.run_state import RunState
 
 if TYPE_CHECKING:
@@ -43,14 +40,19 @@ class Announcer:
         self._notes: list[str] = []
 
     def announce(self, event: Event) -> None:
-        """Place, log, apply, call the hooks; when this returns, a durable event is on the disk."""
-        # the log and the state have the same end: an interrupt between the two would add another
-        with interrupts.deferred() if isinstance(event, ENDINGS) else contextlib.nullcontext():
-            self._last_seq += event.logged
-            placed = event.placed(run_id=self.run_id, seq=self._last_seq, time=self._clock())
-            if event.logged and self._log is not None:
-                self._log.append(placed)
-            self.state.apply(placed)
+        """Place, log, apply, call the hooks; when this returns, a durable event is on the disk.
+
+        An interrupt while the disk is waited for costs neither the log nor the state the event, and the run has one
+        end: the log has taken it in, and writes it at the latest when it is closed.
+        """
+        placed = event.placed(run_id=self.run_id, seq=self._last_seq + event.logged, time=self._clock())
+        log = self._log if event.logged else None
+        if log is not None:
+            log.add(placed)
+        self._last_seq = placed.seq
+        self.state.apply(placed)
+        if log is not None:
+            log.write()
         self._hooks.call(placed, self.state)
 
     def note(self, text: str) -> None:

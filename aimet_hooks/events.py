@@ -521,9 +521,6 @@ class ScoreRecorded(Event):
     score: float
 
 
-ENDINGS = (RunFinished, AnalysisFinished, RunFailed)
-"""The last events of a run, of which it has one."""
-
 EVENTS: Mapping[str, type[Event]] = types.MappingProxyType(
     {
         event.name: event

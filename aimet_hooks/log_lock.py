@@ -80,13 +80,13 @@ def is_in_use(path: Path) -> bool:
     return False
 
 
-def refuse_beating(path: Path, seconds: float = WATCH_SECONDS) -> None:
+def refuse_beating(path: Path) -> None:
     """Watch a log for a while, and refuse it as soon as somebody touches it.
 
     Raises:
         ResultsDirError: Names the process.
     """
-    first, end = _touched(path), time.monotonic() + seconds
+    first, end = _touched(path), time.monotonic() + WATCH_SECONDS
     while time.monotonic() < end:
         if _touched(path) != first:
             raise in_use(path)

@@ -67,18 +67,30 @@ class EventLog:
 
     def append(self, event: Event) -> None:
         """Write an event; one that is durable and new is on the disk when this returns."""
+        self.add(event)
+        self.write()
+
+    def add(self, event: Event) -> None:
+        """Take in an event, which is written then whatever may interrupt the run."""
         if self._file is None:  # in a process that was forked off, where the lock may never be given back
             return
         line = event_log.encoded(event_log.to_line(event)) + b"\n"
-        if self._heart is None:  # not before: who else touches the log is watched for until then
-            self._heart = threading.Thread(target=self._beat, name="aimet-hooks event log", daemon=True)
-            self._heart.start()
         with self._lock:
-            self._pending.append(line)
             # a score that was known before is in the file that it came from, and goes to the disk with the next new one
             self._sync_due |= event.durable and not getattr(event, "reused", False)
+            self._pending.append(line)
+
+    def write(self) -> None:
+        """Write what was added; when this returns, it is on the disk if it is durable and new."""
+        if self._file is None:
+            return
+        with self._lock:
             if self._failed_at is None or time.monotonic() - self._failed_at >= RETRY_SECONDS:
                 self._write()
+        if self._heart is None:  # not before: who else touches the log is watched for until then
+            heart = threading.Thread(target=self._beat, name="aimet-hooks event log", daemon=True)
+            heart.start()
+            self._heart = heart  # one that an interrupt found starting could not be joined, and ends by itself
 
     def close(self) -> None:
         """Write what is pending and close the file; what the disk still refuses is said.

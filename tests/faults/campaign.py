@@ -118,7 +118,7 @@ class Undisturbed:
     def moments(self, seed: int) -> list[Moment]:
         """When the run of a seed is killed: at any time, in any evaluation, after any kind of event."""
         draw = random.Random(seed)  # noqa: S311
-        kinds = [DELAY] * 8 + [EVALUATION] * 6 + [START, *EVENTS]
+        kinds = [DELAY] * 6 + [EVALUATION] * 4 + [START, *EVENTS]
         moments = []
         for _ in range(draw.randint(4, MOST_KILLS)):
             what = draw.choice(kinds)

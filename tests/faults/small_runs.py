@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import resource
 import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -246,3 +248,26 @@ def with_workers(directory: Path) -> None:
         return float(sum(model(batch).square().mean() for (batch,) in loader))
 
     compress("torch", evaluate, results_dir=directory, selection=GreedySelection(0.6, num_comp_ratio_candidates=3))
+
+
+def interrupted_often(seed: int, times: int) -> None:
+    """Interrupt runs of one process at random moments; what the process has stays as it was, and a run goes well."""
+    torch.set_num_threads(1)
+    draw = random.Random(seed)  # noqa: S311
+    signal.signal(signal.SIGALRM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    selection = GreedySelection(0.6, num_comp_ratio_candidates=4)
+    model = network().train()
+    before = described(model)
+    begin = time.monotonic()
+    compress("torch", score_of, model=model, selection=selection)
+    seconds = time.monotonic() - begin
+    for _ in range(times):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, draw.uniform(seconds / 100, seconds))
+            compress("torch", score_of, model=model, selection=selection)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+        changed = [now for was, now in zip(before, described(model), strict=True) if was != now]
+        assert not changed, changed
+    compress("torch", score_of, model=model, selection=selection)

@@ -15,7 +15,7 @@ from aimet_hooks.event_log import FILE_NAME
 from aimet_hooks.events import EvalScored, Event, RunFailed, RunFinished, RunStarted
 from tests.faults.attempts import Attempt, assert_unlocked
 from tests.faults.campaign import Undisturbed, logged, results, table
-from tests.faults.small_runs import command, interrupted
+from tests.faults.small_runs import command, interrupted, interrupted_often
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +95,9 @@ def test_command_that_is_ended_has_its_exit_code_and_goes_on_with_resume(
     assert Attempt(command, *line, output=output).exit_code() == 0
     assert model.exists()
     assert_whole(logged(run), error)
+
+
+def test_ctrl_c_at_any_moment_leaves_the_model_and_the_process_as_they_were(tmp_path: Path) -> None:
+    attempt = Attempt(interrupted_often, 0, 100, output=tmp_path / "output.txt")
+    assert attempt.exit_code() == 0, attempt.said
+    assert attempt.said.count("interrupted") > 20

@@ -49,7 +49,7 @@ def test_second_run_of_one_model_is_refused_and_the_first_goes_on(tmp_path: Path
 
     def evaluate(native: Any) -> float:
         if not refused:
-            with pytest.raises(UsageError, match="is being compressed by another run in this process; wait for it"):
+            with pytest.raises(UsageError, match="is in use by another run in this process; wait for it"):
                 compress("torch", score_of, model=model, results_dir=tmp_path / "second")
             refused.append(True)
         return score_of(native)

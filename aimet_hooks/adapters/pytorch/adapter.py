@@ -64,23 +64,30 @@ class TorchAdapter:
             UsageError: If another run works on the model.
             ModelError: If the model cannot be copied.
         """
-        with contextlib.ExitStack() as guard:
-            guard.enter_context(claimed(self._root))
+        try:
+            with interrupts.deferred():
+                self._guard.enter_context(claimed(self._root))
             check_copy(self._root)
             self._training = {id(module): module.training for module in self._root.modules()}
+            self._guard.callback(torch.set_grad_enabled, torch.is_grad_enabled())  # an interrupt may tear a no_grad
             if torch.is_inference_mode_enabled():  # its tensors could never be trained
-                guard.enter_context(torch.inference_mode(mode=False))
+                self._guard.enter_context(torch.inference_mode(mode=False))
             with interrupts.deferred():
-                guard.enter_context(evaluating(self._root))
-            guard.callback(self._put_back)
+                self._guard.enter_context(evaluating(self._root))
+            self._guard.callback(self._put_back)
             self._watch = Watch(self._root)
-            self._guard = guard.pop_all()
+        except BaseException:
+            self._guard.close()
+            raise
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Give the model back exactly as it was."""
-        with interrupts.deferred():
-            self._guard.close()
+        try:
+            with interrupts.deferred():
+                self._guard.close()
+        finally:
+            self._guard.close()  # where an interrupt came before it could be deferred
 
     def layers(self) -> Sequence[Layer]:
         """Every layer with weights, from one run of the example."""

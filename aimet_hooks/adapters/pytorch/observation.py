@@ -60,32 +60,20 @@ class Watched:
 
 
 def observe(watched: Sequence[Watched], run_example: Callable[[], object]) -> dict[str, Usage]:
-    """Run the example.
+    """Run the example; an interrupt waits for its end, as it could tear the stacks on which torch keeps its modes.
 
     Returns:
         What it showed of each module by name, in the order in which it reached them; what it did not reach comes last.
     """
     traffic = _Traffic(Owners((item.name, weight) for item in watched for weight in item.weights.values()))
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_hooks(handle for item in watched for handle in traffic.listen(item)))
+    with interrupts.deferred(), contextlib.ExitStack() as stack:
+        for item in watched:
+            for handle in traffic.listen(item):
+                stack.callback(handle.remove)
         stack.enter_context(BaseTorchFunctionMode())  # switches fused attention off, for this thread only
         stack.enter_context(traffic)
         run_example()
     return traffic.usages | {item.name: Usage() for item in watched if item.name not in traffic.usages}
-
-
-@contextlib.contextmanager
-def _hooks(handles: Iterator[Any]) -> Iterator[None]:
-    """Have hooks inside; an interrupt leaves none behind."""
-    registered: list[Any] = []
-    try:
-        with interrupts.deferred():
-            registered.extend(handles)
-        yield
-    finally:
-        with interrupts.deferred():
-            for handle in registered:
-                handle.remove()
 
 
 class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
