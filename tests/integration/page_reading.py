@@ -49,6 +49,7 @@ def visible_text(tab: Page) -> str:
               const walk = (node) => {
                 if (node.nodeType === Node.TEXT_NODE) texts.push(node.textContent)
                 if (node.nodeName === "STYLE" || node.nodeName === "SCRIPT") return
+                if (node.classList?.contains("name")) return texts.push(node.textContent) // in two halves
                 for (const child of node.shadowRoot ? node.shadowRoot.childNodes : []) walk(child)
                 for (const child of node.childNodes) walk(child)
               }

@@ -198,7 +198,7 @@ def test_an_analysis_is_listed_with_its_bit_widths(
     listed = open_tab(f"{server.url}runs")
     listed.get_by_text("quantization of weights · at 2, 4 and 8 bits").wait_for()
     page = open_run(open_tab, listed, "Sequential")
-    page.get_by_text("SQNR, dB, at 2, 4 and 8 bits").wait_for()
+    page.get_by_text("with its weights quantized to 2, 4 and 8 bits").wait_for()
 
 
 def test_two_runs_are_ticked_and_compared(server: PageServer, root: Path, open_tab: Callable[[str], Page]) -> None:
