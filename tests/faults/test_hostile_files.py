@@ -50,20 +50,24 @@ def assert_refused(ended: Ended, most: int) -> None:
 
 # -- scores, ratios and pickles ----------------------------------------------------------------------------------------
 
-READING = {
-    "show": ("show", "FILE"),
-    "page": ("show", "FILE", "--html", "page.html"),
-}
+SHOW, PAGE, REPLAY = ("show", "FILE"), ("show", "FILE", "--html", "page.html"), ("replay", "FILE", "--plugin", "file")
+"""All files are read by one function, so the commands other than ``show`` that call it are tried with a few."""
 
 
-@pytest.mark.parametrize("command", READING)
-@pytest.mark.parametrize("name", [*hostile_recordings.FILES, *hostile_recordings.ENDLESS])
-def test_recordings(name: str, command: str, readers: CommandLines, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        *((name, SHOW) for name in (*hostile_recordings.FILES, *hostile_recordings.ENDLESS)),
+        *((name, PAGE) for name in ("empty.json", "layer_name.json", "many_ratios.json", "runs_code.pkl")),
+        *((name, REPLAY) for name in ("empty.jsonl", "objects.jsonl", "long_line.jsonl", "laughs.pkl", "pipe.jsonl")),
+    ],
+)
+def test_recordings(name: str, command: tuple[str, ...], readers: CommandLines, tmp_path: Path) -> None:
     if name in hostile_recordings.ENDLESS:
         hostile_recordings.write_endless(tmp_path, name)
     else:
         (tmp_path / name).write_bytes(hostile_recordings.FILES[name])
-    line = [name if part == "FILE" else part for part in READING[command]]
+    line = [name if part == "FILE" else part for part in command]
     assert_refused(readers.run(line, tmp_path), readers.idle + MORE_THAN_IDLE)
     assert not (tmp_path / "was_run").exists()
     assert not (tmp_path / "page.html").exists()

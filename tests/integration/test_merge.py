@@ -105,7 +105,7 @@ def test_cell_that_failed_in_one_run_has_the_score_of_the_other(tmp_path: Path) 
     ("changed", "message"),
     [
         ({"model": network(1)}, "its scores are of model 'Sequential'"),
-        ({"compress_scheme": "weight_svd"}, "its scores are of compress_scheme weight_svd, those are of spatial_svd"),
+        ({"compress_scheme": "weight_svd"}, "its scores are of scheme weight_svd, those are of spatial_svd"),
         ({"evaluate": Evaluation(shift=0.1)}, "its scores are of baseline "),
     ],
 )
