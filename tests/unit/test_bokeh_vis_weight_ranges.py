@@ -117,7 +117,7 @@ def test_what_is_undefined_is_empty(visualize: Any) -> None:
         for column in source.data.values():
             assert all(value is None or not isinstance(value, float) or math.isfinite(value) for value in column)
             assert not any("nan" in str(value).split() or "inf" in str(value).split() for value in column)
-    assert "1 of its 432 weights are NaN or infinite" in words(page, "findings")
+    assert "1 of its 432 weights is NaN or infinite" in words(page, "findings")
 
 
 @pytest.mark.parametrize("visualize", ALL)
