@@ -384,7 +384,7 @@ def cycles_of_chain(layer: str, rank: int | None) -> float:
         (["--layer-option", "stem:multiplicity=1.5"], "'stem:multiplicity=1.5' is no layer option"),
         (["--layer-option", "stem:min_comp_ratio=2"], "it must lie between 0 and 1"),
         (["--layer-option", "stem:multiplicity=0"], "multiplicity is 0; give an integer of at least 1"),
-        (["--layer-option", "stm:tie=a"], "layer_options (--layer-option) has 'stm', which matches no layer; the nearest are 'stem'"),
+        (["--layer-option", "stm:tie=a"], "(--layer-option) has 'stm', which matches no layer; the nearest are 'stem'"),
         (["--layer-option", "stem:tie=a", "--layer-option", "stem:tie=b"], "--layer-option 'stem' is there twice"),
         (
             ["--cost-metric", "flops"],
