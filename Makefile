@@ -14,7 +14,7 @@ demo: $(VENV)/demo.installed
 test: $(VENV)/test.installed
 	@sh scripts/install_system_packages.sh
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Everything but the tests: style, types, who imports whom.
 check: $(VENV)/test.installed
