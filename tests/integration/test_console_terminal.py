@@ -125,7 +125,7 @@ def test_the_panel_fills_up_and_gives_way_to_the_summary(script: Path, tmp_path:
 
 
 def test_what_the_evaluation_writes_stands_above_the_panel(script: Path, tmp_path: Path) -> None:
-    with terminal(100, 45, tmp_path) as pane:
+    with terminal(160, 45, tmp_path) as pane:  # wide enough for the path of the script, wherever it lies
         pane.type(f"clear; {sys.executable} {script} 0.03 talk", "Enter")
         screen = pane.wait_for(lambda screen: cells(screen) > 20)
         pane.wait_for(lambda screen: screen.rstrip().endswith("ready>"))
